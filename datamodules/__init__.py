@@ -1,0 +1,7 @@
+"""One file = one dataset: its facts, its Dataset, its LightningDataModule."""
+
+from datamodules.kinetics import KineticsDataModule
+from datamodules.synthetic_kinetics import SyntheticKineticsDataModule
+from datamodules.video_folder import VideoFolderDataModule
+
+__all__ = ["KineticsDataModule", "SyntheticKineticsDataModule", "VideoFolderDataModule"]

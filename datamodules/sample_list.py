@@ -1,0 +1,119 @@
+"""Which videos there are: found below a folder, and held flat in memory."""
+
+import os
+from array import array
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+VIDEO_SUFFIXES = frozenset(
+    (".avi", ".mp4", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts")
+)
+
+
+def find_videos(root: Path) -> Iterator[str]:
+    """List the videos in a folder and below it, in sorted order.
+
+    Hidden files and folders are left out. Links to folders are followed; a folder that can be reached twice is listed
+    once. A link that leads nowhere is listed, so that it is counted as missing or broken.
+
+    Args:
+        root: the folder.
+
+    Yields:
+        Paths relative to ``root``, with ``/`` between the parts.
+
+    Raises:
+        ValueError: ``root`` is missing or is not a folder, or a folder cannot be listed.
+    """
+    if not root.exists():
+        raise ValueError(f"{root}: no such folder; give the folder that holds the videos")
+    if not root.is_dir():
+        raise ValueError(f"{root}: is a file; give the folder that holds the videos")
+    yield from _videos_below(str(root), "", set())
+
+
+def _videos_below(folder: str, prefix: str, seen: set[tuple[int, int]]) -> Iterator[str]:
+    status = os.stat(folder)
+    if (status.st_dev, status.st_ino) in seen:
+        return
+    seen.add((status.st_dev, status.st_ino))
+    try:
+        with os.scandir(folder) as scan:
+            entries = sorted((entry for entry in scan if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    except OSError as error:
+        raise ValueError(f"{folder}: cannot be listed ({error.strerror}); make it readable or leave it out") from error
+    for entry in entries:
+        if entry.is_dir():
+            yield from _videos_below(entry.path, f"{prefix}{entry.name}/", seen)
+        elif os.path.splitext(entry.name)[1].lower() in VIDEO_SUFFIXES:
+            yield prefix + entry.name
+
+
+class SampleList:
+    """Paths and labels of N videos in three tensors.
+
+    Python lists of strings are copied page by page into every worker, because reading them changes their reference
+    counts (pytorch/pytorch#13246). Tensors stay shared, whether workers are forked or spawned.
+
+    Attributes:
+        labels: int64 (N,), class from 0; -1 where a video has none.
+
+    Args:
+        samples: path and label of each video, in order.
+    """
+
+    def __init__(self, samples: Iterable[tuple[str, int]]) -> None:
+        text, ends, labels = bytearray(), array("q", [0]), array("q")
+        for path, label in samples:
+            text += os.fsencode(path)
+            ends.append(len(text))
+            labels.append(label)
+        self._text = torch.frombuffer(text, dtype=torch.uint8) if text else torch.empty(0, dtype=torch.uint8)
+        self._ends = torch.frombuffer(ends, dtype=torch.int64)
+        self.labels: Tensor = torch.frombuffer(labels, dtype=torch.int64) if labels else torch.empty(0).long()
+
+    def __len__(self) -> int:
+        """Return the number of videos."""
+        return len(self.labels)
+
+    def path(self, row: int) -> str:
+        """Return the path of a video, by its row from 0."""
+        start, end = self._ends[row : row + 2].tolist()
+        return os.fsdecode(self._text[start:end].numpy().tobytes())
+
+    def label(self, row: int) -> int:
+        """Return the class of a video from 0, or -1, by its row from 0."""
+        return int(self.labels[row])
+
+    def select(self, keep: Tensor) -> "SampleList":
+        """Return the marked videos, in order.
+
+        Args:
+            keep: bool (N,).
+        """
+        lengths = self._ends.diff()
+        part = SampleList(())
+        part._text = self._text[keep.repeat_interleave(lengths)]
+        part._ends = torch.cat([torch.zeros(1, dtype=torch.int64), lengths[keep].cumsum(0)])
+        part.labels = self.labels[keep]
+        return part
+
+    def subset(self, fraction: float, seed: int) -> "SampleList":
+        """Return a random part, in order: the video-efficiency experiment of figure 5.6.
+
+        Args:
+            fraction: share of the videos, 0 < fraction <= 1; at least one is kept.
+            seed: of this choice alone.
+
+        Raises:
+            ValueError: ``fraction`` is not in (0, 1].
+        """
+        if not 0 < fraction <= 1:
+            raise ValueError(f"subset={fraction} is not a share of the videos; give a number in (0, 1], such as 0.25")
+        rows = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        keep = torch.zeros(len(self), dtype=torch.bool)
+        keep[rows[: max(1, round(fraction * len(self)))]] = True
+        return self.select(keep)

@@ -1,0 +1,1 @@
+"""Which frames, in which order: integers only."""

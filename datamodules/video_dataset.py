@@ -1,0 +1,128 @@
+"""From a list of videos to clips: opens, reads and closes one file per sample."""
+
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
+
+from datamodules.batch import ClipBatch
+from datamodules.readers.video import VideoError, VideoReader
+from datamodules.sample_list import SampleList
+from datamodules.sampling.clips import ClipSampler
+from datamodules.sampling.resumable_sampler import Draw
+
+MAX_TRIES = 10
+
+
+class UnreadableVideosError(ValueError):
+    """No video could be read in ``MAX_TRIES``."""
+
+    def __init__(self, message: str) -> None:
+        # A loader's worker hands an exception over as a traceback that ends in its message.
+        last_line = message.rstrip().rpartition("\n")[2]
+        super().__init__(last_line.removeprefix(f"{type(self).__module__}.{type(self).__qualname__}: "))
+
+
+class ClipSample(TypedDict):
+    """One video: the keys of ``ClipBatch`` without the batch axis."""
+
+    clip: Tensor
+    label: int
+    video: int
+    path: str
+    broken: list[str]
+
+
+class VideoDataset(Dataset[ClipSample]):
+    """Clips of listed videos.
+
+    Training: the short side is drawn from ``short_sides``, clips are drawn at random, and each is cropped at its own
+    random place (thesis 5.4.1). Evaluation: evenly spaced clips, the first short side, centre crop.
+
+    A video that cannot be read is never passed over in silence: it is named in ``broken`` and replaced by the next one
+    of the list (from the end to the start), the label, row and path being those of the replacement.
+
+    Args:
+        samples: the videos.
+        clips: which frames to take.
+        short_sides: sizes in pixels that a frame's short side is scaled to.
+        crop_size: side of the square crop in pixels.
+        training: whether to draw at random.
+    """
+
+    def __init__(
+        self, samples: SampleList, clips: ClipSampler, short_sides: tuple[int, ...], crop_size: int, training: bool
+    ) -> None:
+        self.samples = samples
+        self.clips = clips
+        self.short_sides = short_sides
+        self.crop_size = crop_size
+        self.training = training
+
+    def __len__(self) -> int:
+        """Return the number of videos."""
+        return len(self.samples)
+
+    def __getitem__(self, draw: Draw) -> ClipSample:
+        """Read the clips of one video.
+
+        Returns:
+            ``clip`` is uint8 (N, T, H, W, 3), contiguous; the rest as in ``ClipBatch``.
+
+        Raises:
+            UnreadableVideosError: neither the video nor the next ones can be read.
+        """
+        broken: list[str] = []
+        for row in range(draw.row, draw.row + min(MAX_TRIES, len(self))):
+            row %= len(self)
+            path = self.samples.path(row)
+            try:
+                clip = self._read(path, torch.Generator().manual_seed(draw.seed))
+            except VideoError as error:
+                broken.append(_broken_line(path, error))
+                continue
+            return {"clip": clip, "label": self.samples.label(row), "video": row, "path": path, "broken": broken}
+        raise UnreadableVideosError(
+            f"{broken[0]} (nor can the {len(broken) - 1} videos after it be read; check the folder and its files)"
+        )
+
+    def _read(self, path: str, generator: torch.Generator) -> Tensor:
+        with VideoReader(path) as video:
+            if self.training:
+                side = self.short_sides[int(torch.randint(len(self.short_sides), (), generator=generator))]
+                frames = self.clips.random(video, generator)
+            else:
+                side = self.short_sides[0]
+                frames = self.clips.evenly_spaced(video)
+            images = torch.from_numpy(video.read(frames.reshape(-1), side))
+        _, height, width, _ = images.shape
+        clip = torch.empty((*frames.shape, self.crop_size, self.crop_size, 3), dtype=torch.uint8)
+        for view, source in zip(clip, images.reshape(*frames.shape, height, width, 3), strict=True):
+            top, left = self._corner(height - self.crop_size, width - self.crop_size, generator)
+            view.copy_(source[:, top : top + self.crop_size, left : left + self.crop_size])
+        return clip
+
+    def _corner(self, spare_height: int, spare_width: int, generator: torch.Generator) -> tuple[int, int]:
+        if not self.training:
+            return spare_height // 2, spare_width // 2
+        top = torch.randint(spare_height + 1, (), generator=generator)
+        left = torch.randint(spare_width + 1, (), generator=generator)
+        return int(top), int(left)
+
+
+def _broken_line(path: str, error: VideoError) -> str:
+    """Write ``path: reason`` so that the last ``: `` parts the two, whatever the path holds."""
+    reason = str(error).removeprefix(f"{path}: ").replace(": ", ", ")
+    return f"{path}: {reason}".replace("\n", " ")
+
+
+def collate(samples: list[ClipSample]) -> ClipBatch:
+    """Put samples into a batch, in shared memory when a worker does it."""
+    return {
+        "clip": default_collate([sample["clip"] for sample in samples]),
+        "label": torch.tensor([sample["label"] for sample in samples]),
+        "video": torch.tensor([sample["video"] for sample in samples]),
+        "path": [sample["path"] for sample in samples],
+        "broken": [line for sample in samples for line in sample["broken"]],
+    }
