@@ -1,0 +1,35 @@
+"""Exchange of keys between the ranks of a distributed run."""
+
+import torch
+from torch import Tensor, distributed
+
+
+def world() -> tuple[int, int]:
+    """This process' rank and the number of processes: (0, 1) when not distributed."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
+
+
+@torch.no_grad()
+def all_gather(rows: Tensor) -> Tensor:
+    """Join the rows of all ranks in the order of the ranks; no gradient flows.
+
+    Args:
+        rows: (B, ...), B may differ between the ranks.
+
+    Returns:
+        (G, ...), the same on every rank.
+    """
+    _, size = world()
+    if size == 1:
+        return rows.detach()
+    counts = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(size)]
+    distributed.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
+    lengths = [int(count) for count in counts]
+    longest = max(lengths)
+    padded = rows.new_zeros((longest, *rows.shape[1:]))
+    padded[: len(rows)] = rows
+    parts = [torch.empty_like(padded) for _ in range(size)]
+    distributed.all_gather(parts, padded)
+    return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])

@@ -1,0 +1,99 @@
+"""What every video network offers."""
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class VideoNetwork(nn.Module):
+    """Clip in, features out: the children in their order are the stages, then a global average pool.
+
+    A subclass keeps each argument of its constructor, ``batch_norm_eps`` among them, as an attribute of the same name,
+    builds its stages and then calls `initialise`.
+
+    Args:
+        feature_dim: Length of the features.
+    """
+
+    batch_norm_eps: float
+
+    def __init__(self, feature_dim: int) -> None:
+        super().__init__()
+        self.feature_dim = feature_dim
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments as plain JSON types: ``type(network)(**network.arguments)`` builds its like."""
+        values = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    def initialise(self) -> None:
+        """Draw the weights as torchvision's video networks do: He et al. 2015 (fan out), norms 1 and 0, no bias."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(module, nn.BatchNorm3d | nn.GroupNorm):
+                nn.init.ones_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def set_batch_norm_eps(self, eps: float) -> None:
+        """Change what every norm adds to the variance, for weights that were trained with another value."""
+        self.batch_norm_eps = eps
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm | nn.GroupNorm):
+                module.eps = eps
+
+    def feature_maps(self, clip: Tensor) -> dict[str, Tensor]:
+        """Output of every stage.
+
+        Args:
+            clip: Float (B, 3, T, H, W), normalised.
+
+        Returns:
+            Float (B, C, T', H', W') of each stage by its name, in order.
+
+        Raises:
+            ValueError: ``clip`` has another shape or dtype.
+        """
+        _check_clip(clip)
+        maps = {}
+        for name, stage in self.named_children():
+            clip = maps[name] = stage(clip)
+        return maps
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Features of a clip.
+
+        Args:
+            clip: Float (B, 3, T, H, W), normalised.
+
+        Returns:
+            Float (B, feature_dim), the last stage's mean over time and space.
+
+        Raises:
+            ValueError: ``clip`` has another shape or dtype.
+        """
+        _check_clip(clip)
+        # Not through feature_maps, which would keep every stage's output alive in evaluation.
+        for stage in self.children():
+            clip = stage(clip)
+        return clip.mean(dim=(2, 3, 4))
+
+
+def zero_mean_over_time(convolution: nn.Module) -> None:
+    """Make an initial 3D kernel answer to change only: subtract its mean over time.
+
+    After a global average pool, random kernels carry almost no direction of motion; differences over time do.
+    """
+    assert isinstance(convolution, nn.Conv3d)
+    with torch.no_grad():
+        convolution.weight -= convolution.weight.mean(dim=2, keepdim=True)
+
+
+def _check_clip(clip: Tensor) -> None:
+    if clip.ndim != 5 or clip.shape[1] != 3 or not clip.is_floating_point():
+        raise ValueError(
+            f"a video network takes a normalised float (B, 3, T, H, W) clip, got {clip.dtype} {tuple(clip.shape)}"
+        )

@@ -1,0 +1,215 @@
+"""Flips, colours and normalisation of clips, a whole batch at once on its device."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lightning_modules.views.memory import copy, empty
+from lightning_modules.views.rows import Rows
+from lightning_modules.views.tubelet_motion import uniform
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+CPU_FRAMES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class ColourParameters(Rows):
+    """Colour changes of B clips; 0, 1, 0 and 1 leave a clip as it is.
+
+    Attributes:
+        brightness: float32 (B,), added to all channels, in 0..255.
+        contrast: float32 (B,), factor of all channels.
+        hue: float32 (B,), degrees.
+        saturation: float32 (B,), factor.
+    """
+
+    brightness: Tensor
+    contrast: Tensor
+    hue: Tensor
+    saturation: Tensor
+
+
+class ClipAugmentation:
+    """Random flips and colours; the defaults are those of fmthoker/tubelet-contrast's pretraining configs.
+
+    Args:
+        flip_probability: of a left-right flip, for each clip on its own.
+        colour: ``shared`` gives both clips of a pair the same colours, as published; ``independent`` each its own.
+        colour_probability: of each of the three changes: brightness, contrast, hue with saturation.
+        brightness: largest change, of 255.
+        contrast: largest change of the factor's logarithm.
+        hue: largest change in degrees.
+        saturation: largest change of the factor's logarithm.
+
+    Raises:
+        ValueError: a probability lies outside 0..1, or a strength is negative.
+    """
+
+    def __init__(
+        self,
+        flip_probability: float = 0.5,
+        colour: Literal["shared", "independent"] = "shared",
+        colour_probability: float = 0.2,
+        brightness: float = 32.0,
+        contrast: float = 0.2,
+        hue: float = 24.0,
+        saturation: float = 0.1,
+    ) -> None:
+        for name, value in (("flip_probability", flip_probability), ("colour_probability", colour_probability)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name}={value} must lie in 0..1")
+        if min(brightness, contrast, hue, saturation) < 0 or hue > 180:
+            raise ValueError("brightness, contrast, hue and saturation must not be negative, hue at most 180 degrees")
+        if colour not in ("shared", "independent"):
+            raise ValueError(f"colour={colour!r} must be shared or independent")
+        self.flip_probability = flip_probability
+        self.colour_kind = colour
+        self.colour_probability = colour_probability
+        self.brightness = brightness
+        self.contrast = contrast
+        self.hue = hue
+        self.saturation = saturation
+
+    def draw_flips(self, num_clips: int, generator: torch.Generator) -> Tensor:
+        """Draw which clips are flipped: bool (B,)."""
+        return torch.rand(num_clips, generator=generator, device=generator.device) < self.flip_probability
+
+    def draw_colours(self, num_pairs: int, generator: torch.Generator) -> tuple[ColourParameters, ColourParameters]:
+        """Draw the colours of both clips of each pair; twice the same where they are shared."""
+        first = self._draw_colours(num_pairs, generator)
+        return first, first if self.colour_kind == "shared" else self._draw_colours(num_pairs, generator)
+
+    def _draw_colours(self, num_clips: int, generator: torch.Generator) -> ColourParameters:
+        shape = (num_clips,)
+        drawn = torch.rand((3, num_clips), generator=generator, device=generator.device) < self.colour_probability
+        limits = (self.brightness, self.contrast, self.hue, self.saturation)
+        brightness, contrast, hue, saturation = (uniform(shape, -limit, limit, generator) for limit in limits)
+        return ColourParameters(
+            brightness=brightness * drawn[0],
+            contrast=(contrast * drawn[1]).exp(),
+            hue=hue * drawn[2],
+            saturation=(saturation * drawn[2]).exp(),
+        )
+
+
+def flip(clip: Tensor, flipped: Tensor) -> Tensor:
+    """Flip some of the clips left to right.
+
+    Args:
+        clip: uint8 (B, T, H, W, 3).
+        flipped: bool (B,).
+
+    Returns:
+        uint8 (B, T, H, W, 3), a new tensor.
+    """
+    if clip.device.type != "cpu":
+        return torch.where(flipped.to(clip.device).view(-1, 1, 1, 1, 1), clip.flip(3), clip)
+    clip = copy(clip)
+    for row in flipped.nonzero().squeeze(1).tolist():
+        clip[row] = clip[row].flip(2)  # four axes: the case that flip is fast at on a CPU
+    return clip
+
+
+def recolour(clip: Tensor, colours: ColourParameters) -> Tensor:
+    """Change brightness, then contrast, then hue and saturation; only the clips that drew a change are touched.
+
+    Hue and saturation are those of HSV. As in the published code a turned hue stops at red (0 and 358 degrees) instead
+    of passing it.
+
+    Args:
+        clip: uint8 (B, T, H, W, 3).
+        colours: B rows.
+
+    Returns:
+        uint8 (B, T, H, W, 3); the input is left as it is, and returned where no clip drew a change.
+    """
+    lit = ((colours.brightness != 0) | (colours.contrast != 1)).nonzero().squeeze(1)
+    turned = ((colours.hue != 0) | (colours.saturation != 1)).nonzero().squeeze(1)
+    if len(lit) + len(turned) == 0:
+        return clip
+    clip = copy(clip)
+    with torch.inference_mode():  # spares each operation some of its overhead
+        _change(clip, lit, colours, _change_light)
+        _change(clip, turned, colours, _change_hue)
+    return clip
+
+
+def _change(
+    clip: Tensor, changed: Tensor, colours: ColourParameters, change: Callable[[Tensor, ColourParameters], Tensor]
+) -> None:
+    """Apply one change to some of the clips in place."""
+    if clip.device.type == "cpu":  # a few frames at a time stay in the cache
+        for row in changed.tolist():
+            share = colours[row : row + 1]
+            for frames in torch.split(clip[row], CPU_FRAMES):
+                frames.copy_(change(frames, share))
+    else:
+        rows = changed.to(clip.device)
+        images = clip.index_select(0, rows).flatten(1, 2)
+        clip.index_copy_(0, rows, change(images, colours[changed].to(clip.device)).view(-1, *clip.shape[1:]))
+
+
+def _change_light(images: Tensor, colours: ColourParameters) -> Tensor:
+    """Add the brightness, then multiply with the contrast: uint8 (N, H, W, 3) and N rows to the same."""
+    brightness, contrast = (value.view(-1, 1, 1, 1) for value in (colours.brightness, colours.contrast))
+    pixels = images.float().add_(brightness).clamp_(0, 255).mul_(contrast).clamp_(0, 255)
+    return _to_uint8(pixels.add_(0.5))
+
+
+def _change_hue(images: Tensor, colours: ColourParameters) -> Tensor:
+    """Turn the hue, then scale the saturation of HSV: uint8 (N, H, W, 3) and N rows to the same."""
+    shift, factor = (value.view(-1, 1, 1) for value in (colours.hue / 60, colours.saturation))
+    planes = images.movedim(3, 0).contiguous()
+    highest = torch.maximum(torch.maximum(*planes[:2]), planes[2])
+    lowest = torch.minimum(torch.minimum(*planes[:2]), planes[2])
+    red, green, blue = planes.float()
+    value = highest.float()
+    chroma = (highest - lowest).float()
+    per_chroma = chroma.clamp(min=1).reciprocal_()  # whole numbers: 0 only for grey, which has no hue
+    # hue in 0..6: red, yellow, green, cyan, blue, magenta; masks are multiplied with, that is faster than where
+    hue = (green - blue).mul_(per_chroma)
+    hue -= 6 * hue.floor()
+    for start, plane, rise in ((2, planes[1], blue - red), (4, planes[2], red - green)):
+        hue.addcmul_((plane == highest).float(), rise.mul_(per_chroma).add_(start).sub_(hue))
+    hue.add_(shift).clamp_(0, 358 / 60)
+    chroma = torch.minimum(chroma.mul_(factor), value)
+    # red is full up to 1 from 0 and 6 and missing from 2 to 4; green and blue are missing from 2 on from 2 and 4
+    value.add_(0.5)
+    near_red, near_others = value - 2 * chroma, value + chroma
+    result = torch.empty_like(images)
+    for index, offset, centre, sign in ((0, near_red, 3, 1), (1, near_others, 2, -1), (2, near_others, 4, -1)):
+        distance = (hue - centre).abs_().clamp_(1, 2)
+        result[..., index] = _to_uint8(torch.addcmul(offset, chroma, distance, value=sign))
+    return result
+
+
+def _to_uint8(pixels: Tensor) -> Tensor:
+    """Cut to whole numbers by way of int16: several times faster on a CPU than straight from float32."""
+    return pixels.to(torch.int16).to(torch.uint8)
+
+
+def normalise(
+    clip: Tensor,
+    mean: tuple[float, float, float] = IMAGENET_MEAN,
+    std: tuple[float, float, float] = IMAGENET_STD,
+) -> Tensor:
+    """Give pixels the mean and deviation that the networks are fed with.
+
+    Args:
+        clip: uint8 (B, T, H, W, 3).
+        mean: of each channel, in 0..1.
+        std: of each channel, in 0..1.
+
+    Returns:
+        float32 (B, 3, T, H, W), channels last in memory.
+    """
+    width = clip.shape[3]
+    # a factor and a shift for each number of an image row: long rows are fast, rows of three are not
+    factor = torch.tensor([1 / (255 * s) for s in std], device=clip.device).repeat(width)
+    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=clip.device).repeat(width)
+    rows = empty((*clip.shape[:3], 3 * width), torch.float32, clip.device).copy_(clip.flatten(3))
+    return torch.addcmul(shift, rows, factor, out=rows).view(clip.shape).permute(0, 4, 1, 2, 3)

@@ -1,0 +1,32 @@
+"""Parameters drawn for a batch: tensors that share their leading dimension."""
+
+import dataclasses
+from typing import Self
+
+import torch
+from torch import Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Base of dataclasses of tensors with one row for each sample; other fields belong to all rows."""
+
+    def __getitem__(self, rows: slice | Tensor | tuple[slice | Tensor | int, ...]) -> Self:
+        """Return some of the rows; ``parameters[a:b]`` is the share of one process in a global batch."""
+        return dataclasses.replace(self, **{name: value[rows] for name, value in self._tensors().items()})
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the same on a device."""
+        return dataclasses.replace(self, **{name: value.to(device) for name, value in self._tensors().items()})
+
+    def split(self, num_rows: int) -> list[Self]:
+        """Cut into parts of ``num_rows`` rows; the last may be shorter."""
+        parts = zip(*(torch.split(value, num_rows) for value in self._tensors().values()), strict=True)
+        return [dataclasses.replace(self, **dict(zip(self._tensors(), part, strict=True))) for part in parts]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(next(iter(self._tensors().values())))
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}

@@ -1,0 +1,110 @@
+"""Opens weights files, tensors and plain values only, and tells what is wrong with those that do not open."""
+
+import json
+import pickle
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from lightning_modules.weights.header import HEADER_KEY, Header, WeightsError, read_header
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """Tensors of a file by their keys, without wrappers' prefixes, and its header if it has one."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    header: Header | None
+
+
+def read_weights_file(path: Path) -> WeightsFile:
+    """Open a PyTorch or safetensors file. No code in it is run; PyTorch's zip files are mapped, not read.
+
+    The tensors are those under ``state_dict`` where there is one. The prefix ``module.`` of data-parallel training
+    is taken off where all keys have it, and ``_orig_mod.`` of compiled modules everywhere.
+
+    Raises:
+        WeightsError: The file is missing, damaged, no weights file, needs unpickling of other objects than tensors,
+            or holds no tensors.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path} is not a file; check the path")
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
+    if path.suffix == ".safetensors" or start[8:9] == b"{":
+        tensors, header = _read_safetensors(path)
+    else:
+        content = _read_torch(path, start)
+        tensors = content.get("state_dict", content)
+        if not isinstance(tensors, dict):
+            raise WeightsError(f"{path}: its state_dict is a {type(tensors).__name__}; save model.state_dict() there")
+        header = content.get(HEADER_KEY)
+    others = [str(key) for key, value in tensors.items() if not isinstance(value, Tensor)]
+    if others or not tensors:
+        raise WeightsError(
+            f"{path} holds no state dict of tensors, but {shorten(others) or 'nothing'}; is it a weights file?"
+        )
+    tensors = {key.replace("_orig_mod.", ""): tensor for key, tensor in tensors.items()}
+    if all(key.startswith("module.") for key in tensors):
+        tensors = {key.removeprefix("module."): tensor for key, tensor in tensors.items()}
+    return WeightsFile(path, tensors, None if header is None else read_header(header, str(path)))
+
+
+def shorten(names: list[str], most: int = 3) -> str:
+    """The first few names, and that there are more."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is damaged or cut off ({error}); fetch or export it again") from error
+    try:
+        return tensors, json.loads(metadata[HEADER_KEY]) if HEADER_KEY in metadata else None
+    except json.JSONDecodeError as error:
+        raise WeightsError(f"{path}: its header is damaged ({error}); export the weights again") from error
+
+
+def _read_torch(path: Path, start: bytes) -> dict[str, Any]:
+    if not start:
+        raise WeightsError(f"{path} is empty; fetch it again")
+    if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise WeightsError(f"{path} is a web page, not weights: open the link in a browser and save the file behind it")
+    if start.startswith(b"version https://git-lfs"):
+        raise WeightsError(f"{path} is a Git LFS pointer, not the weights: run 'git lfs pull' where it comes from")
+    is_zip = start.startswith(b"PK")
+    if is_zip and not zipfile.is_zipfile(path):
+        raise WeightsError(f"{path} is cut off after {path.stat().st_size:,} bytes; fetch it again")
+    if is_zip and not any(name.endswith("data.pkl") for name in zipfile.ZipFile(path).namelist()):
+        raise WeightsError(f"{path} is an ordinary zip archive; unpack it and give the weights file inside")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except pickle.UnpicklingError as error:
+        forbidden = re.search(r"GLOBAL (\S+)", str(error))
+        if forbidden is None:
+            raise WeightsError(f"{path} is damaged or no PyTorch file; fetch it again") from error
+        raise WeightsError(
+            f"{path} holds more than tensors ({forbidden[1]}), and loading that would run code from the file. If you "
+            "trust it: save torch.load(path, weights_only=False)['state_dict'] with torch.save, and load that file"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise WeightsError(f"{path} is damaged or no PyTorch file ({reason}); fetch it again") from error
+    if not isinstance(content, dict):
+        raise WeightsError(
+            f"{path} holds a {type(content).__name__}, not a state dict; save model.state_dict() instead"
+        )
+    return content

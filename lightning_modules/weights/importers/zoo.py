@@ -1,0 +1,11 @@
+"""This project's own files."""
+
+from lightning_modules.weights.importers.importer import Importer
+
+# A checkpoint of momentum contrast. The query's network is the one that is evaluated; heads, key network, queue and
+# whatever else a method keeps are for resuming it.
+CHECKPOINT = Importer(
+    name="checkpoint", marks=("query_encoder.network.",), backbone="query_encoder.network.", drops_rest=True
+)
+
+SAFETENSORS = Importer(name="safetensors", needs_header=True)

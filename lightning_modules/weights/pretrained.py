@@ -1,0 +1,56 @@
+"""A pretrained network, ready for features."""
+
+from pathlib import Path
+
+from lightning_modules import networks
+from lightning_modules.networks import VideoNetwork
+from lightning_modules.weights import catalogue
+from lightning_modules.weights.files import read_weights_file
+from lightning_modules.weights.header import WeightsError, build_network, read_preprocessing
+from lightning_modules.weights.importers.load import Format, architecture_of, choose_importer, fill
+from lightning_modules.weights.preprocessing import Preprocessing
+
+
+def load_pretrained(
+    source: str | Path, format: Format = "auto", folder: Path | None = None
+) -> tuple[VideoNetwork, Preprocessing]:
+    """Build the network that a file holds, fill it, and say how to prepare clips for it.
+
+    ::
+
+        network, preprocessing = load_pretrained("model.safetensors")
+        features = network(preprocessing(clip))  # uint8 (T, H, W, 3) to float (1, feature_dim)
+
+    Args:
+        source: A file, or a name in `lightning_modules.weights.catalogue`.
+        format: The file's format, where it shall not be told from its keys.
+        folder: Where files of the catalogue are kept; ``None``: ``~/.cache/video-efficient-zoo``.
+
+    Returns:
+        The network on the CPU in evaluation mode, and its preprocessing.
+
+    Raises:
+        WeightsError: The file is missing, damaged, of no known format or incomplete, or says not what network it holds
+            or how its clips were prepared.
+    """
+    file = read_weights_file(catalogue.locate(source, folder))
+    importer = choose_importer(file, format)
+    if file.header is not None:
+        network = build_network(file.header, str(file.path))
+        if not file.header["preprocessing"]:
+            raise WeightsError(
+                f"{file.path} does not say how clips are prepared; fill {type(network).__name__} with load_weights and "
+                "use your own preprocessing"
+            )
+        preprocessing = read_preprocessing(file.header["preprocessing"], str(file.path))
+    else:
+        architecture = architecture_of(importer.convert(file.tensors)[0])
+        published = importer.networks.get(architecture or "")
+        if architecture is None or published is None:
+            raise WeightsError(
+                f"{file.path} does not say which network it holds; build the network and fill it with load_weights"
+            )
+        network = getattr(networks, architecture)(**published.arguments)
+        preprocessing = published.preprocessing
+    fill(network, file, importer)
+    return network.eval(), preprocessing
