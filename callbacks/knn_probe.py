@@ -1,0 +1,91 @@
+"""Watch what a network has learnt by the nearest neighbours of its features."""
+
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.utilities import rank_zero_info
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lightning_modules.losses.gather import all_gather
+from lightning_modules.metrics.nearest_neighbours import nearest_neighbour_top1
+
+
+class KNNProbe(Callback):
+    """k-nearest-neighbour top-1 of frozen features on a labelled split, beside that of the untrained network.
+
+    Logs ``probe/knn_top1`` and prints a table at the end. Needs ``probe_dataloaders`` of the data module and
+    ``forward`` of the method; says so once and does nothing where the videos have no labels.
+
+    Args:
+        every_n_epochs: epochs between two probes; the untrained and the last network are always probed.
+        k: neighbours.
+        temperature: of their votes.
+    """
+
+    def __init__(self, every_n_epochs: int = 10, k: int = 20, temperature: float = 0.07) -> None:
+        self.every_n_epochs = every_n_epochs
+        self.k = k
+        self.temperature = temperature
+        self.history: dict[int, float] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Accuracies so far by epoch; epoch 0 is the untrained network."""
+        return {"history": dict(self.history)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the accuracies of the run that is continued."""
+        self.history = dict(state_dict["history"])
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Probe the untrained network."""
+        if trainer.global_step == 0 and not self.history:
+            self._probe(trainer, pl_module, 0)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Probe every few epochs."""
+        epoch = trainer.current_epoch + 1
+        if epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs:
+            self._probe(trainer, pl_module, epoch)
+            if epoch in self.history:
+                pl_module.log("probe/knn_top1", self.history[epoch], rank_zero_only=True)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print what was seen."""
+        if not self.history or not trainer.is_global_zero:
+            return
+        table = Table(title=f"nearest neighbours (k = {self.k}), top-1 in %")
+        table.add_column("network")
+        table.add_column("accuracy", justify="right")
+        for epoch, accuracy in sorted(self.history.items()):
+            table.add_row(f"after epoch {epoch}" if epoch else "untrained", f"{100 * accuracy:.1f}")
+        Console().print(table)
+
+    def _probe(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> None:
+        data = getattr(trainer, "datamodule", None)
+        loaders = data.probe_dataloaders() if data is not None and hasattr(data, "probe_dataloaders") else None
+        if data is None or loaders is None:
+            if epoch == 0:
+                rank_zero_info("KNNProbe: no labels, or no videos held out: nothing to probe")
+            return
+        training = pl_module.training
+        pl_module.eval()
+        (bank, bank_labels), (queries, query_labels) = (self._features(data, pl_module, loader) for loader in loaders)
+        pl_module.train(training)
+        self.history[epoch] = nearest_neighbour_top1(bank, bank_labels, queries, query_labels, self.k, self.temperature)
+
+    @staticmethod
+    @torch.no_grad()
+    def _features(
+        data: LightningDataModule, pl_module: LightningModule, loader: "DataLoader[Any]"
+    ) -> tuple[Tensor, Tensor]:
+        """Features float32 (N, D) and labels int64 (N,) of all ranks."""
+        features, labels = [], []
+        for batch in loader:
+            batch = data.on_before_batch_transfer(batch, 0)  # counts broken videos, as under a Trainer
+            features.append(pl_module(batch["clip"].to(pl_module.device)))
+            labels.append(batch["label"].to(pl_module.device))
+        return all_gather(torch.cat(features)), all_gather(torch.cat(labels))

@@ -1,0 +1,234 @@
+"""The files of a run: ``config.yaml``, ``versions.json``, ``logs/metrics.csv``, ``checkpoints/last.ckpt``.
+
+None of them is ever left half written, and none of an earlier start is lost.
+"""
+
+import csv
+import io
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from lightning_fabric.plugins import TorchCheckpointIO
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
+
+
+class CheckpointError(OSError):
+    """A checkpoint could not be written; the one before it is still there."""
+
+
+class WholeFileCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place, and renames it once it is whole and on the disk.
+
+    Lightning's own way leads through the system's temporary folder: where that is another file system the last step is
+    a copy, and a process killed in it leaves half a ``last.ckpt``.
+    """
+
+    def save_checkpoint(  # noqa: D102 - inherited
+        self,
+        checkpoint: dict[str, Any],
+        path: str | os.PathLike[str],
+        storage_options: Any = None,  # noqa: ANN401 - Lightning's signature
+    ) -> None:
+        buffer = io.BytesIO()  # a full disk under torch.save itself ends in a RuntimeError of its C++ writer
+        torch.save(checkpoint, buffer)
+        try:
+            write_whole(Path(path), buffer.getbuffer())
+        except OSError as error:
+            free = shutil.disk_usage(Path(path).parent).free if Path(path).parent.is_dir() else 0
+            raise CheckpointError(
+                f"cannot write checkpoint {path} of {buffer.tell() / 2**20:.1f} MiB: {error.strerror}, "
+                f"{free / 2**20:.1f} MiB free; the one before it is kept: make room and give the same command again"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """When a run is saved: ``last.ckpt`` regularly and at the end, ``best.ckpt`` where a metric is named.
+
+    Lightning's ``ModelCheckpoint(save_last=True)`` renews ``last.ckpt`` only when it keeps another file too, hence one
+    callback for each of the two.
+
+    Args:
+        every_n_epochs: epochs between two savings.
+        every_n_train_steps: save after so many optimizer steps, too: for epochs of hours.
+        monitor: logged metric that ``best.ckpt`` is best at, such as ``probe/knn_top1``.
+        mode: whether large or small values of it are good.
+    """
+
+    every_n_epochs: int = 1
+    every_n_train_steps: int | None = None
+    monitor: str | None = None
+    mode: Literal["max", "min"] = "max"
+
+    def __post_init__(self) -> None:
+        """Refuse intervals without savings."""
+        for name in ("every_n_epochs", "every_n_train_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"checkpoint.{name} must be at least 1, not {value}")
+
+    def callbacks(self, folder: Path) -> list[Callback]:
+        """Build the callbacks that write into a folder."""
+        settings: dict[str, Any] = {
+            "dirpath": folder.absolute(),
+            "auto_insert_metric_name": False,
+            "enable_version_counter": False,
+            "save_on_train_epoch_end": True,
+        }
+        made: list[Callback] = [ModelCheckpoint(filename="last", every_n_epochs=self.every_n_epochs, **settings)]
+        if self.every_n_train_steps is not None:
+            made.append(ModelCheckpoint(filename="last", every_n_train_steps=self.every_n_train_steps, **settings))
+        if self.monitor is not None:
+            settings |= {"filename": "best", "monitor": self.monitor, "mode": self.mode}
+            made.append(ModelCheckpoint(every_n_epochs=self.every_n_epochs, **settings))
+        return made
+
+
+class MetricsTable(Logger):
+    """All logged numbers in one CSV file, one row a call: ``step``, ``epoch``, then the metrics in order of appearance.
+
+    A run that goes on appends to the file. Lightning's CSVLogger would delete it.
+
+    Args:
+        path: of the file.
+        first_step: step that the run starts from; the rows of this and later steps, left by a run that was killed after
+            its last checkpoint, are dropped, since they will be made again. None keeps all.
+    """
+
+    def __init__(self, path: Path, first_step: int | None = None) -> None:
+        super().__init__()
+        self.path = path
+        self.first_step = first_step
+        self.columns: list[str] | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the file."""
+        return self.path.name
+
+    @property
+    def version(self) -> str:
+        """Empty: a run folder holds one table."""
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        """Folder of the file."""
+        return str(self.path.parent)
+
+    @rank_zero_only
+    def log_hyperparams(self, *args: object, **kwargs: object) -> None:
+        """Nothing: ``config.yaml`` holds them."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Append a row."""
+        row = {"step": step or 0, **metrics}
+        kept: list[dict[str, str]] | None = None
+        if self.columns is None:
+            kept = self._earlier_rows()
+            self.columns = list(kept[0]) if kept else ["step", "epoch"]
+        elif not row.keys() <= set(self.columns):
+            kept = _rows(self.path)
+        if kept is None:
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, self.columns).writerow(row)
+            return
+        self.columns += [name for name in row if name not in self.columns]
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self.columns)
+        writer.writeheader()
+        writer.writerows([*kept, row])
+        write_whole(self.path, text.getvalue().encode())
+
+    def _earlier_rows(self) -> list[dict[str, str]]:
+        rows = _rows(self.path) if self.path.is_file() else []
+        return [row for row in rows if self.first_step is None or int(row["step"]) < self.first_step]
+
+
+def write_whole(path: Path, data: bytes | memoryview) -> None:
+    """Write a file so that a reader, or the next start after a crash, finds the old or the new one, never a part.
+
+    Raises:
+        OSError: if it cannot be written; the old file is still there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def keep_config(folder: Path, recipe: str) -> str | None:
+    """Write ``config.yaml``; a different one that is there becomes ``config.1.yaml``, ``config.2.yaml``, ...
+
+    Args:
+        folder: of the run.
+        recipe: YAML text as run.
+
+    Returns:
+        What differs, as one line; None where nothing does.
+    """
+    path = folder / "config.yaml"
+    changes: list[str] = []
+    kept = ""
+    if path.is_file():
+        old, new = _flat(_load(path.read_text(encoding="utf-8"))), _flat(yaml.safe_load(recipe))
+        for key in [*old, *(key for key in new if key not in old)]:
+            if key not in ("run_dir", "ckpt_path") and old.get(key) != new.get(key):
+                changes.append(f"{key} {old.get(key, '(none)')} -> {new.get(key, '(none)')}")
+        if changes:
+            number = next(number for number in range(1, 10**6) if not (folder / f"config.{number}.yaml").exists())
+            kept = f"config.{number}.yaml"
+            path.replace(folder / kept)
+    write_whole(path, recipe.encode())
+    if not changes:
+        return None
+    more = f", and {len(changes) - 8} more" if len(changes) > 8 else ""
+    return f"the config differs from the earlier one, now {kept}: {', '.join(changes[:8])}{more}"
+
+
+def keep_versions(folder: Path, facts: dict[str, Any]) -> None:
+    """Append to ``versions.json``: a list, one entry a start."""
+    path = folder / "versions.json"
+    try:
+        starts = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        starts = []
+    write_whole(path, json.dumps([*starts, facts], indent=2).encode())
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]  # a killed process may leave half a line
+    return [row for row in csv.DictReader(whole.splitlines()) if None not in row.values()]
+
+
+def _load(text: str) -> object:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return {"config.yaml": "unreadable"}
+
+
+def _flat(value: object, key: str = "") -> dict[str, Any]:
+    """Values by dotted key."""
+    if isinstance(value, dict) and value:
+        prefix = f"{key}." if key else ""
+        return {name: leaf for part in value for name, leaf in _flat(value[part], f"{prefix}{part}").items()}
+    return {key: value}
