@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter1d
 
-from lightning_modules.views.clip import ClipAugmentation, flip, normalise, recolour
+from lightning_modules.views.clip import ClipAugmentation, flip, normalise, recolour_
 from lightning_modules.views.memory import empty
 from lightning_modules.views.tubelets import TubeletParameters, Tubelets
 
@@ -182,7 +182,7 @@ def augment(
     clips = [flip(crop(clip, generator), augmentation.draw_flips(num_pairs, generator)) for clip in (source, target)]
     pasted = tubelets.paste(*clips, tubelets.draw(num_pairs, NUM_FRAMES, SIDE, SIDE, generator))
     colours = augmentation.draw_colours(num_pairs, generator)
-    query, key = (normalise(recolour(clip, colour)) for clip, colour in zip(pasted, colours, strict=True))
+    query, key = (normalise(recolour_(clip, colour)) for clip, colour in zip(pasted, colours, strict=True))
     return query, key
 
 

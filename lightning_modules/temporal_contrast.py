@@ -8,7 +8,7 @@ from torch import Tensor
 from lightning_modules.losses.gather import world
 from lightning_modules.momentum_contrast import MomentumContrast
 from lightning_modules.networks.video_network import VideoNetwork
-from lightning_modules.views.clip import ClipAugmentation, flip, recolour
+from lightning_modules.views.clip import ClipAugmentation, flip, recolour_
 
 
 class TemporalContrast(MomentumContrast):
@@ -97,7 +97,7 @@ class TemporalContrast(MomentumContrast):
         share = slice(rank * videos, (rank + 1) * videos)
         colours = self.augmentation.draw_colours(videos * size, generator)
         query, key = (
-            recolour(flip(view, self.augmentation.draw_flips(videos * size, generator)[share]), colour[share])
+            recolour_(flip(view, self.augmentation.draw_flips(videos * size, generator)[share]), colour[share])
             for view, colour in zip((clip[:, 0], clip[:, -1]), colours, strict=True)
         )
         return query, key

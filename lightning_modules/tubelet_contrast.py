@@ -8,7 +8,7 @@ from torch import Tensor
 from lightning_modules.losses.gather import world
 from lightning_modules.momentum_contrast import MomentumContrast
 from lightning_modules.networks.video_network import VideoNetwork
-from lightning_modules.views.clip import ClipAugmentation, flip, recolour
+from lightning_modules.views.clip import ClipAugmentation, flip, recolour_
 from lightning_modules.views.pairing import swap_neighbours
 from lightning_modules.views.tubelets import TubeletParameters, Tubelets
 
@@ -113,5 +113,5 @@ class TubeletContrast(MomentumContrast):
         tubelets = self.tubelets.draw(pairs * size, num_frames, height, width, generator)[share]
         colours = self.augmentation.draw_colours(pairs * size, generator)
         views = self.tubelets.paste(source, target, tubelets)
-        query, key = (recolour(view, colour[share]) for view, colour in zip(views, colours, strict=True))
+        query, key = (recolour_(view, colour[share]) for view, colour in zip(views, colours, strict=True))
         return query, key, tubelets

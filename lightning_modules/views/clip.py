@@ -114,24 +114,21 @@ def flip(clip: Tensor, flipped: Tensor) -> Tensor:
     return clip
 
 
-def recolour(clip: Tensor, colours: ColourParameters) -> Tensor:
-    """Change brightness, then contrast, then hue and saturation; only the clips that drew a change are touched.
+def recolour_(clip: Tensor, colours: ColourParameters) -> Tensor:
+    """Change brightness, then contrast, then hue and saturation in place; only clips that drew a change are touched.
 
     Hue and saturation are those of HSV. As in the published code a turned hue stops at red (0 and 358 degrees) instead
     of passing it.
 
     Args:
-        clip: uint8 (B, T, H, W, 3).
+        clip: uint8 (B, T, H, W, 3), changed.
         colours: B rows.
 
     Returns:
-        uint8 (B, T, H, W, 3); the input is left as it is, and returned where no clip drew a change.
+        The same tensor.
     """
     lit = ((colours.brightness != 0) | (colours.contrast != 1)).nonzero().squeeze(1)
     turned = ((colours.hue != 0) | (colours.saturation != 1)).nonzero().squeeze(1)
-    if len(lit) + len(turned) == 0:
-        return clip
-    clip = copy(clip)
     with torch.inference_mode():  # spares each operation some of its overhead
         _change(clip, lit, colours, _change_light)
         _change(clip, turned, colours, _change_hue)
@@ -211,5 +208,9 @@ def normalise(
     # a factor and a shift for each number of an image row: long rows are fast, rows of three are not
     factor = torch.tensor([1 / (255 * s) for s in std], device=clip.device).repeat(width)
     shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=clip.device).repeat(width)
-    rows = empty((*clip.shape[:3], 3 * width), torch.float32, clip.device).copy_(clip.flatten(3))
-    return torch.addcmul(shift, rows, factor, out=rows).view(clip.shape).permute(0, 4, 1, 2, 3)
+    pixels = clip.flatten(3).flatten(0, 1)  # (B * T, H, 3 * W)
+    rows = empty(tuple(pixels.shape), torch.float32, clip.device)
+    at_once = CPU_FRAMES if clip.device.type == "cpu" else max(len(rows), 1)  # a few frames stay in the CPU's cache
+    for part, source in zip(rows.split(at_once), pixels.split(at_once), strict=True):
+        torch.addcmul(shift, part.copy_(source), factor, out=part)
+    return rows.view(clip.shape).permute(0, 4, 1, 2, 3)

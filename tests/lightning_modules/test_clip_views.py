@@ -13,7 +13,7 @@ from lightning_modules.views.clip import (
     ColourParameters,
     flip,
     normalise,
-    recolour,
+    recolour_,
 )
 from lightning_modules.views.pairing import swap_neighbours
 
@@ -70,7 +70,7 @@ def test_independent_colours_differ_within_a_pair():
 
 def test_brightness_then_contrast_by_numpy():
     clip = random_clip(4)
-    changed = recolour(clip, colours([30.0, -30.0, 0.0, 20.0], [1.0, 1.2, 0.8, 1.2], [0.0] * 4, [1.0] * 4))
+    changed = recolour_(clip.clone(), colours([30.0, -30.0, 0.0, 20.0], [1.0, 1.2, 0.8, 1.2], [0.0] * 4, [1.0] * 4))
     for row, (delta, factor) in enumerate([(30, 1), (-30, 1.2), (0, 0.8), (20, 1.2)]):
         pixels = clip[row].numpy().astype(float)
         expected = np.clip(np.clip(pixels + delta, 0, 255) * factor, 0, 255)
@@ -82,7 +82,7 @@ def test_hue_and_saturation_by_colorsys():
     clip[0, 0, 0, :3] = torch.tensor([[9, 9, 9], [0, 0, 0], [255, 255, 255]], dtype=torch.uint8)  # grey has no hue
     clip[0, 0, 1, :3] = torch.tensor([[200, 200, 9], [9, 200, 200], [200, 9, 200]], dtype=torch.uint8)  # ties
     turns, factors = (20.0, -24.0), (1.1, 0.9)
-    changed = recolour(clip, colours([0.0, 0.0], [1.0, 1.0], list(turns), list(factors)))
+    changed = recolour_(clip.clone(), colours([0.0, 0.0], [1.0, 1.0], list(turns), list(factors)))
     for row in range(2):
         for pixel, result in zip(clip[row].view(-1, 3).tolist(), changed[row].view(-1, 3).tolist(), strict=True):
             hue, saturation, value = colorsys.rgb_to_hsv(*(channel / 255 for channel in pixel))
@@ -94,19 +94,19 @@ def test_hue_and_saturation_by_colorsys():
 def test_all_changes_on_one_clip_leave_the_others_alone():
     clip = random_clip()
     before = clip.clone()
-    changed = recolour(clip, colours([0.0, 10.0, 0.0], [1.0, 1.1, 1.0], [0.0, 9.0, 0.0], [1.0, 1.05, 1.0]))
+    changed = recolour_(clip.clone(), colours([0.0, 10.0, 0.0], [1.0, 1.1, 1.0], [0.0, 9.0, 0.0], [1.0, 1.05, 1.0]))
     assert torch.equal(changed[0], clip[0]) and torch.equal(changed[2], clip[2])
-    assert not torch.equal(changed[1], clip[1]) and torch.equal(clip, before)
-    light = recolour(clip[1:2], colours([10.0], [1.1], [0.0], [1.0]))
-    assert torch.equal(recolour(light, colours([0.0], [1.0], [9.0], [1.05]))[0], changed[1])  # light first
-    assert recolour(clip, colours([0.0] * 3, [1.0] * 3, [0.0] * 3, [1.0] * 3)) is clip
+    assert not torch.equal(changed[1], clip[1])
+    light = recolour_(clip[1:2].clone(), colours([10.0], [1.1], [0.0], [1.0]))
+    assert torch.equal(recolour_(light, colours([0.0], [1.0], [9.0], [1.05]))[0], changed[1])  # light first
+    assert recolour_(clip, colours([0.0] * 3, [1.0] * 3, [0.0] * 3, [1.0] * 3)) is clip and torch.equal(clip, before)
 
 
 def test_slices_of_colours_give_slices_of_clips():
     clip = random_clip(6)
     drawn = ClipAugmentation(colour_probability=0.7).draw_colours(6, seeded())[0]
-    whole = recolour(clip, drawn)
-    assert torch.equal(recolour(clip[2:5], drawn[2:5]), whole[2:5])
+    whole = recolour_(clip.clone(), drawn)
+    assert torch.equal(recolour_(clip[2:5].clone(), drawn[2:5]), whole[2:5])
     parts = drawn.split(4)
     assert [len(part) for part in parts] == [4, 2] and torch.equal(parts[1].hue, drawn.hue[4:])
 
