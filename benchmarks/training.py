@@ -1,0 +1,139 @@
+"""Training pairs per second of tubelet contrast with R(2+1)D-18: precision, channels-last and compilation, on and off.
+
+Whole steps of a Trainer on uint8 clips in memory (16 frames, 112 x 112, two tubelets, non-linear motion and rotation):
+views, query forward and backward, keys, loss, optimizer, momentum update, queue. The settings are those of
+``tubelet_mini_kinetics.yaml``. Prints a markdown table: median step, pairs per second, the share of the step that the
+views and their normalisation take when they run alone, and the arithmetic rate at 323.5 GFLOP a pair.
+
+    python benchmarks/training.py --batch_size 4 --steps 3
+    python benchmarks/training.py --device cuda --batch_size 128 --steps 30
+"""
+
+import argparse
+import itertools
+import logging
+import os
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch.utils.data import DataLoader, IterableDataset
+
+from datamodules.batch import ClipBatch
+from lightning_modules import TubeletContrast
+from lightning_modules.networks import R2Plus1D
+
+NUM_FRAMES, SIDE = 16, 112
+GFLOP_PER_PAIR = 323.5  # forward and backward of the query, forward of the key, counted by torch's FlopCounterMode
+
+
+class InMemory(IterableDataset[ClipBatch]):
+    """One batch of noise, again and again: nothing is decoded."""
+
+    def __init__(self, batch_size: int, steps: int) -> None:
+        shape = (batch_size, 1, NUM_FRAMES, SIDE, SIDE, 3)
+        self.clip = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        self.steps = steps
+
+    def __iter__(self) -> Iterator[ClipBatch]:
+        """Yield the batch once for each step."""
+        rows = torch.arange(len(self.clip))
+        for _ in range(self.steps):
+            yield {"clip": self.clip, "label": rows, "video": rows, "path": [""] * len(rows), "broken": []}
+
+
+class Stopwatch(Callback):
+    """Seconds of each step, from the end of one to the end of the next."""
+
+    def __init__(self, wait: Callable[[], None]) -> None:
+        self.wait = wait
+        self.ends: list[float] = []
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:  # noqa: ANN401
+        """Note the time, when the device is done."""
+        self.wait()
+        self.ends.append(time.perf_counter())
+
+    def median(self, warmup: int) -> float:
+        """Return the median of the steps after the first few."""
+        return statistics.median(end - start for start, end in itertools.pairwise(self.ends[warmup - 1 :]))
+
+
+def median_time(work: Callable[[], object], rounds: int, wait: Callable[[], None]) -> float:
+    """Return the median of some runs in seconds, after one that does not count."""
+    times = []
+    for _ in range(rounds + 1):
+        wait()
+        start = time.perf_counter()
+        work()
+        wait()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:])
+
+
+def measure(device: str, precision: Any, channels_last: bool, compiled: bool, batch_size: int, steps: int) -> str:  # noqa: ANN401
+    """Train for a few steps and return one row of the table."""
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+    warmup = 3 if device == "cuda" or compiled else 1
+    torch.manual_seed(0)
+    model = TubeletContrast(R2Plus1D(), channels_last=channels_last, compile=compiled)
+    data = InMemory(batch_size, warmup + steps)
+    stopwatch = Stopwatch(wait)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(
+            accelerator="gpu" if device == "cuda" else "cpu",
+            devices=1,
+            precision=precision,
+            max_steps=warmup + steps,
+            gradient_clip_val=40,
+            log_every_n_steps=1000,
+            default_root_dir=folder,
+            callbacks=[stopwatch],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            benchmark=device == "cuda",
+        )
+        trainer.fit(model, DataLoader(data, batch_size=None))
+    step = stopwatch.median(warmup)
+    model.to(device)
+    clip = data.clip.to(device)
+    views = median_time(lambda: [model.prepare(view) for view in model.views(clip, model.generator(0))], steps, wait)
+    rate = batch_size / step
+    return (
+        f"| {precision} | {'on' if channels_last else 'off'} | {'on' if compiled else 'off'} | {1000 * step:,.0f} "
+        f"| {rate:,.2f} | {100 * views / step:.1f} % | {rate * GFLOP_PER_PAIR / 1000:,.2f} |"
+    )
+
+
+def main() -> None:
+    """Print the table, a row as soon as it is known."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--batch_size", type=int, default=4, help="pairs a step")
+    parser.add_argument("--steps", type=int, default=3, help="that are measured, after a warm-up")
+    parser.add_argument("--precisions", nargs="+", default=["32-true", "bf16-mixed"], help="of the Trainer")
+    parser.add_argument("--compile", choices=("off", "on", "both"), default="both")
+    arguments = parser.parse_args()
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    device = arguments.device
+    name = torch.cuda.get_device_name() if device == "cuda" else f"{os.cpu_count()} CPU cores"
+    threads = "" if device == "cuda" else f", {torch.get_num_threads()} threads"
+    print(f"R(2+1)D-18, {arguments.batch_size} pairs a step, {name}{threads}; torch {torch.__version__}\n")
+    print("| precision | channels-last | compile | step ms | pairs/s | views alone | TFLOP/s |")
+    print("|---|---|---|---|---|---|---|")
+    compilation = {"off": (False,), "on": (True,), "both": (False, True)}[arguments.compile]
+    for setting in itertools.product(arguments.precisions, (False, True), compilation):
+        print(measure(device, *setting, arguments.batch_size, arguments.steps), flush=True)
+
+
+if __name__ == "__main__":
+    main()
