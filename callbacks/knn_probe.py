@@ -17,8 +17,8 @@ from lightning_modules.metrics.nearest_neighbours import nearest_neighbour_top1
 class KNNProbe(Callback):
     """k-nearest-neighbour top-1 of frozen features on a labelled split, beside that of the untrained network.
 
-    Logs ``probe/knn_top1`` and prints a table at the end. Needs ``probe_dataloaders`` of the data module and
-    ``forward`` of the method; says so once and does nothing where the videos have no labels.
+    Logs ``probe/knn_top1`` and prints a table at the end; ``test/knn_top1`` in a test. Needs ``probe_dataloaders`` of
+    the data module and ``forward`` of the method; says so once and does nothing where the videos have no labels.
 
     Args:
         every_n_epochs: epochs between two probes; the untrained and the last network are always probed.
@@ -64,18 +64,30 @@ class KNNProbe(Callback):
             table.add_row(f"after epoch {epoch}" if epoch else "untrained", f"{100 * accuracy:.1f}")
         Console().print(table)
 
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Probe the network that is tested."""
+        accuracy = self._accuracy(trainer, pl_module)
+        if accuracy is not None:
+            pl_module.log("test/knn_top1", accuracy, rank_zero_only=True)
+
     def _probe(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> None:
+        accuracy = self._accuracy(trainer, pl_module)
+        if accuracy is not None:
+            self.history[epoch] = accuracy
+        elif epoch == 0:
+            rank_zero_info("KNNProbe: no labels, or no videos held out: nothing to probe")
+
+    def _accuracy(self, trainer: Trainer, pl_module: LightningModule) -> float | None:
+        """Top-1 in 0..1; None where there is nothing to probe."""
         data = getattr(trainer, "datamodule", None)
         loaders = data.probe_dataloaders() if data is not None and hasattr(data, "probe_dataloaders") else None
         if data is None or loaders is None:
-            if epoch == 0:
-                rank_zero_info("KNNProbe: no labels, or no videos held out: nothing to probe")
-            return
+            return None
         training = pl_module.training
         pl_module.eval()
         (bank, bank_labels), (queries, query_labels) = (self._features(data, pl_module, loader) for loader in loaders)
         pl_module.train(training)
-        self.history[epoch] = nearest_neighbour_top1(bank, bank_labels, queries, query_labels, self.k, self.temperature)
+        return nearest_neighbour_top1(bank, bank_labels, queries, query_labels, self.k, self.temperature)
 
     @staticmethod
     @torch.no_grad()

@@ -21,6 +21,7 @@ import callbacks
 import configs
 import datamodules
 import lightning_modules
+from callbacks.prediction_writer import PredictionWriter
 from callbacks.progress import ProgressBar
 from callbacks.run_folder import Checkpoints, MetricsTable, WholeFileCheckpointIO
 from callbacks.run_record import RunRecord
@@ -161,6 +162,8 @@ class Command(LightningCLI):
         forced: list[Callback] = [self.record]
         if config["enable_progress_bar"] is not False:
             forced.append(ProgressBar())
+        if self.subcommand == "predict":
+            forced.append(PredictionWriter(self.folder))
         if config["enable_checkpointing"] is not False:
             forced += self._get(self.config_init, "checkpoint").callbacks(self.folder / "checkpoints")
         try:

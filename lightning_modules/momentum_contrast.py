@@ -86,7 +86,7 @@ class MomentumContrast(LightningModule):
         self.key_encoder = MomentumEncoder(self.query_encoder, key_momentum)
         self.queue = KeyQueue(queue_size, projection_dim)
         self.info_nce = InfoNCE(temperature)
-        self.val_loss, self.val_pair_accuracy = MeanMetric(), MeanMetric()
+        self.held_out_loss, self.held_out_pair_accuracy = MeanMetric(), MeanMetric()
         self.in_batch_negatives = in_batch_negatives
         self.shuffle_keys = shuffle_keys
         self.optimizer = optimizer
@@ -230,16 +230,23 @@ class MomentumContrast(LightningModule):
 
     def validation_step(self, batch: ClipBatch, batch_index: int) -> None:
         """Contrast within held-out batches, with the same views at every call."""
+        self._contrast_held_out(batch, batch_index, "val")
+
+    def test_step(self, batch: ClipBatch, batch_index: int) -> None:
+        """Do the same on the test split."""
+        self._contrast_held_out(batch, batch_index, "test")
+
+    def _contrast_held_out(self, batch: ClipBatch, batch_index: int, split: str) -> None:
         if len(batch["clip"]) < 2:
             return
         query_clip, key_clip = self.views(batch["clip"], self.generator(-1, batch_index))
         query, key = self.query_encoder(self.prepare(query_clip)), self.key_encoder(self.prepare(key_clip))
         keys = nn.functional.normalize(key.float(), dim=1)
         losses, _ = self.info_nce(query, key, keys[:0], keys)
-        self.val_loss.update(losses)
-        self.val_pair_accuracy.update(self._pair_accuracy(query, keys, 0), weight=len(query))
-        self.log("val/loss", self.val_loss, batch_size=len(query))
-        self.log("val/pair_accuracy", self.val_pair_accuracy, batch_size=len(query))
+        self.held_out_loss.update(losses)
+        self.held_out_pair_accuracy.update(self._pair_accuracy(query, keys, 0), weight=len(query))
+        self.log(f"{split}/loss", self.held_out_loss, batch_size=len(query))
+        self.log(f"{split}/pair_accuracy", self.held_out_pair_accuracy, batch_size=len(query))
 
     def predict_step(self, batch: ClipBatch, batch_index: int) -> dict[str, Any]:
         """Features of a batch: ``feature`` float32 (B, feature_dim), ``label`` and ``video`` int64 (B,), ``path``."""

@@ -211,6 +211,6 @@ def normalise(
     pixels = clip.flatten(3).flatten(0, 1)  # (B * T, H, 3 * W)
     rows = empty(tuple(pixels.shape), torch.float32, clip.device)
     at_once = CPU_FRAMES if clip.device.type == "cpu" else max(len(rows), 1)  # a few frames stay in the CPU's cache
-    for part, source in zip(rows.split(at_once), pixels.split(at_once), strict=True):
+    for part, source in zip(torch.split(rows, at_once), torch.split(pixels, at_once), strict=True):
         torch.addcmul(shift, part.copy_(source), factor, out=part)
     return rows.view(clip.shape).permute(0, 4, 1, 2, 3)

@@ -56,6 +56,15 @@ def test_probe_sees_the_untrained_and_the_last_network(videos, tmp_path, capsys)
     assert other.history == probe.history
 
 
+def test_probe_in_a_test(videos, tmp_path):
+    """Beside the contrast on held-out videos; the same number at every call."""
+    run = trainer(tmp_path, KNNProbe(k=5))
+    network = model()
+    (first,) = run.test(network, data(videos))
+    assert set(first) == {"test/loss", "test/pair_accuracy", "test/knn_top1"}
+    assert run.test(network, data(videos)) == [first]
+
+
 def test_probe_tells_good_features(videos, tmp_path):
     """A module whose feature is the label in disguise scores 100 %, one with noise does not."""
 
