@@ -177,7 +177,7 @@ class RunRecord(Callback):
         broken = _broken(trainer)
         if broken:
             rank_zero_info(
-                f"{len(broken)} broken videos were replaced by others: {self.folder / 'data' / 'broken.txt'}"
+                f"broken videos replaced by others: {len(broken)}, listed in {self.folder / 'data' / 'broken.txt'}"
             )
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

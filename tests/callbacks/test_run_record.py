@@ -71,7 +71,7 @@ def test_run_folder(fit, capsys, caplog):
     rows = metrics(folder)
     assert [int(row["step"]) for row in rows if row["train/loss"]] == list(range(STEPS))
     assert {row["data/broken"] for row in rows if row["train/loss"]} == {"2.0"}
-    assert "2 broken videos were replaced by others: runs/a/data/broken.txt" in caplog.text
+    assert "broken videos replaced by others: 2, listed in runs/a/data/broken.txt" in caplog.text
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == STEPS
     assert re.fullmatch(r"epoch 2  step 18/18  train/loss \S+  clips/s \S+", lines[-1])
