@@ -39,8 +39,8 @@ class MomentumContrast(LightningModule):
         network: what learns; (B, 3, T, H, W) to (B, feature_dim).
         weights: start from these weights (a path or a catalogue name) instead of from scratch.
         projection_dim: length of query and key.
-        head_batch_norm: batch norm in the projection head's hidden layer, over a process' whole batch: the few numbers
-            of a group of ``samples_per_norm`` would drown the features in the noise of their statistics.
+        head_batch_norm: batch norm in the projection head's hidden layer, over the global batch: the few numbers of a
+            group of ``samples_per_norm`` would drown the features in the noise of their statistics.
         temperature: tau of equation 5.1.
         key_momentum: share of itself that the key encoder keeps at each step.
         queue_size: K, negatives kept from earlier batches.
@@ -194,9 +194,10 @@ class MomentumContrast(LightningModule):
         loss: Tensor = losses.mean()
         self._stop_unless_finite(loss, batch)
         self.queue.push(keys)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(query))
+        # Processes hold equal shares of a training batch, so the mean of their means is that of the global batch.
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(query), sync_dist=True)
         accuracy = self._pair_accuracy(query, keys, first)
-        self.log("train/pair_accuracy", accuracy, prog_bar=True, batch_size=len(query))
+        self.log("train/pair_accuracy", accuracy, prog_bar=True, batch_size=len(query), sync_dist=True)
         if len(self.queue.keys):
             oldest = self.queue.count.clamp(max=len(self.queue.keys)) / len(keys)
             self.log("train/queue_fill", self.queue.filled, prog_bar=True, batch_size=len(query))

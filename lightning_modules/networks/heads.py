@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from lightning_modules.networks.norm import SplitBatchNorm1d, check_norm
+from lightning_modules.networks.norm import GlobalBatchNorm1d, SplitBatchNorm1d, check_norm
 
 
 class ProjectionHead(nn.Sequential):
@@ -15,7 +15,8 @@ class ProjectionHead(nn.Sequential):
         in_dim: Length of the features.
         hidden_dim: Width of the hidden layer; ``None``: ``in_dim``, as published.
         out_dim: Length of the output.
-        batch_norm: Batch norm in the hidden layer, which lets contrast begin in small networks.
+        batch_norm: Batch norm in the hidden layer, which lets contrast begin in small networks; over the batches of all
+            processes.
         samples_per_norm: Batch statistics over parts of this many samples, see
             `lightning_modules.networks.norm.SplitBatchNorm3d`.
 
@@ -39,5 +40,5 @@ class ProjectionHead(nn.Sequential):
         if batch_norm and samples_per_norm is not None:
             layers.append(SplitBatchNorm1d(hidden_dim, samples_per_norm=samples_per_norm))
         elif batch_norm:
-            layers.append(nn.BatchNorm1d(hidden_dim))
+            layers.append(GlobalBatchNorm1d(hidden_dim))
         super().__init__(*layers, nn.ReLU(inplace=True), nn.Linear(hidden_dim, out_dim))

@@ -4,13 +4,46 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+import torch.distributed.nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional
 
 Norm = Literal["batch", "group"]
 
 NormLayer = Callable[[int], nn.Module]
 """Builds a norm from its number of channels."""
+
+
+class GlobalBatchNorm1d(nn.BatchNorm1d):
+    """Batch norm of (B, C) over the batches of all processes, on any device; parameters are `torch.nn.BatchNorm1d`'s.
+
+    A global batch is so normalised alike on any number of processes; `torch.nn.SyncBatchNorm` runs on GPUs only.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise ``input``, float (B, C); B may differ between the processes."""
+        if not (self.training and distributed.is_available() and distributed.is_initialized()):
+            return super().forward(input)
+        self._check_input_dim(input)
+        assert self.running_mean is not None and self.running_var is not None
+        assert self.num_batches_tracked is not None and self.momentum is not None
+        values = input.float()
+        count = values.new_tensor([float(len(values))])
+        count, total = torch.split(_sum_over_processes(torch.cat([count, values.sum(dim=0)])), [1, self.num_features])
+        mean = total / count
+        variance = _sum_over_processes((values - mean).square().sum(dim=0)) / count
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
+            unbiased = variance * (count / (count - 1).clamp(min=1))
+            self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
+        normalised = (values - mean) * (variance + self.eps).rsqrt()
+        return (normalised * self.weight + self.bias).to(input.dtype)
+
+
+def _sum_over_processes(values: Tensor) -> Tensor:
+    summed: Tensor = distributed.nn.functional.all_reduce(values)  # type: ignore[no-untyped-call]  # passes gradients
+    return summed
 
 
 class SplitBatchNorm1d(nn.BatchNorm1d):

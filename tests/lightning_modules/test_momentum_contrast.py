@@ -173,7 +173,7 @@ class Save(Callback):
     """What each process holds after training."""
 
     def __init__(self, folder):
-        self.folder, self.losses = folder, []
+        self.folder, self.losses, self.logged = folder, [], []
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         loss = outputs["loss"].detach().clone()
@@ -181,10 +181,13 @@ class Save(Callback):
             torch.distributed.all_reduce(loss)
         self.losses.append(float(loss) / trainer.world_size)
 
+        self.logged.append(float(trainer.callback_metrics["train/loss"]))
+
     def on_train_end(self, trainer, pl_module):
         name = f"{trainer.world_size}_{trainer.global_rank}"
         torch.save(pl_module.queue.state_dict(), self.folder / f"queue_{name}.pt")
         (self.folder / f"losses_{name}.json").write_text(json.dumps(self.losses))
+        assert self.logged == pytest.approx(self.losses)
 
 
 @pytest.mark.parametrize("method", ["tubelet", "temporal"])
@@ -193,7 +196,7 @@ def test_two_processes_equal_one(videos, tmp_path, method):
 
     def model():
         if method == "tubelet":
-            return tubelet_contrast(samples_per_norm=2, in_batch_negatives=True)
+            return tubelet_contrast(samples_per_norm=2, in_batch_negatives=True, head_batch_norm=True)
         seed_everything(0)
         return TemporalContrast(network(samples_per_norm=2), queue_size=20, projection_dim=16)
 
