@@ -1,7 +1,8 @@
 """One file = one dataset: its facts, its Dataset, its LightningDataModule."""
 
 from datamodules.kinetics import KineticsDataModule
+from datamodules.ntu import NTUSkeletonDataModule
 from datamodules.synthetic_kinetics import SyntheticKineticsDataModule
 from datamodules.video_folder import VideoFolderDataModule
 
-__all__ = ["KineticsDataModule", "SyntheticKineticsDataModule", "VideoFolderDataModule"]
+__all__ = ["KineticsDataModule", "NTUSkeletonDataModule", "SyntheticKineticsDataModule", "VideoFolderDataModule"]

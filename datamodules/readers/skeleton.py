@@ -137,8 +137,8 @@ def parse_ntu(text: bytes, name: str) -> SkeletonRecording:
             order.append(place)
             starts.append(line)
             line += NUM_JOINTS + 2
-    if line > len(lines):
-        raise _error(name, len(lines), f"the file ends in frame {frame[-1] + 1} of {num_frames}", _REMEDY)
+            if line > len(lines):
+                raise _error(name, len(lines), f"the file ends in frame {number + 1} of {num_frames}", _REMEDY)
     if per_line[line:].any():
         extra = line + int(np.flatnonzero(per_line[line:])[0])
         raise _error(
