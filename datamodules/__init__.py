@@ -3,6 +3,13 @@
 from datamodules.kinetics import KineticsDataModule
 from datamodules.ntu import NTUSkeletonDataModule
 from datamodules.synthetic_kinetics import SyntheticKineticsDataModule
+from datamodules.synthetic_ntu import SyntheticNTUDataModule
 from datamodules.video_folder import VideoFolderDataModule
 
-__all__ = ["KineticsDataModule", "NTUSkeletonDataModule", "SyntheticKineticsDataModule", "VideoFolderDataModule"]
+__all__ = [
+    "KineticsDataModule",
+    "NTUSkeletonDataModule",
+    "SyntheticKineticsDataModule",
+    "SyntheticNTUDataModule",
+    "VideoFolderDataModule",
+]

@@ -152,9 +152,12 @@ class NTUSkeletonDataModule(SampleDataModule):
     def _count_classes(self, samples: list[Listed]) -> int:
         return NUM_CLASSES[self.benchmark]
 
+    def _official_counts(self, benchmark: Benchmark, protocol: Protocol) -> tuple[int, int] | None:
+        return OFFICIAL_COUNTS.get((benchmark, protocol))
+
     def _report(self, train: int, val: int, broken: int, unusable: int) -> str:
         """Return one line on what was found."""
-        official = OFFICIAL_COUNTS.get((self.benchmark, self.protocol))
+        official = self._official_counts(self.benchmark, self.protocol)
         line = f"{type(self).__name__}: {self.benchmark} {self.protocol}, {train:,} training sequences, {val:,} to test"
         if official == (train, val):
             line += ", as many as the official lists have"

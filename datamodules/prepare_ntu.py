@@ -137,6 +137,11 @@ def _size(path: Path) -> int:
         return -1  # a link that leads nowhere: broken when it is read
 
 
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def settings(recordings: Recordings, bodies: Bodies) -> dict[str, Any]:
     """Return what decides the content of a cache, in plain JSON types."""
     return {
@@ -173,7 +178,7 @@ def prepare(
     if workers is not None and workers < 1:
         raise ValueError(f"workers={workers} must be at least 1")
     if workers is None:
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        workers = available_cores()
     recordings = find_recordings(root)
     wanted = settings(recordings, bodies)
     part = out.with_name(f"{out.name}.part")
