@@ -39,7 +39,8 @@ def energy(bodies: np.ndarray) -> np.ndarray:
     present = seen(bodies)
     values = np.zeros(len(bodies))
     for number in np.flatnonzero(present.any(1)):
-        values[number] = bodies[number, present[number]].std((0, 1), dtype=np.float64).sum()
+        axes = bodies[number, present[number]].reshape(-1, 3).T.astype(np.float64, order="C")
+        values[number] = axes.std(1).sum()
     return values
 
 
@@ -103,8 +104,8 @@ def centre(actors: np.ndarray) -> np.ndarray:
     Returns:
         As given. In a frame without the first actor nothing is moved.
     """
-    visible = (actors != 0).any(-1, keepdims=True)
-    moved: np.ndarray = np.where(visible, actors - actors[:1, :, SPINE : SPINE + 1], 0)
+    moved: np.ndarray = actors - actors[:1, :, SPINE : SPINE + 1]
+    moved[(actors[..., 0] == 0) & (actors[..., 1] == 0) & (actors[..., 2] == 0)] = 0
     return moved
 
 
