@@ -176,7 +176,18 @@ def prepare(arguments: list[str]) -> int:
     """
     parser = argparse.ArgumentParser("lightning prepare", description=SUBCOMMANDS["prepare"], exit_on_error=False)
     parser.add_argument("dataset", nargs="?", choices=["ntu"], help="ntu: skeletons of NTU RGB+D 60 and 120")
-    parser.add_argument("--root", type=Path, help="folder of the .skeleton files, nested or flat")
+    parser.add_argument(
+        "--root",
+        type=Path,
+        nargs="+",
+        help="folder of the .skeleton files, nested or flat; or the files of another format",
+    )
+    parser.add_argument(
+        "--format",
+        choices=["skeleton", "pyskl", "agcn"],
+        default="skeleton",
+        help="pyskl: ntu60_3d.pkl; agcn: train_data_joint.npy val_data_joint.npy, beside their _label.pkl",
+    )
     parser.add_argument("--out", type=Path, help="folder to make; data.root of NTUSkeletonDataModule")
     parser.add_argument("--workers", type=int, help="processes; by default as many as there are cores")
     parser.add_argument(
@@ -195,10 +206,16 @@ def prepare(arguments: list[str]) -> int:
         return complain(
             "prepare needs a dataset, --root FOLDER and --out FOLDER, as in: prepare ntu --root A --out B", 2
         )
-    from datamodules.prepare_ntu import prepare as write
+    if options.format == "skeleton" and len(options.root) > 1:
+        return complain("prepare: --root takes one folder of .skeleton files; put them into one", 2)
+    from datamodules.prepare_arrays import prepare_arrays
+    from datamodules.prepare_ntu import prepare as prepare_files
 
     try:
-        done = write(options.root, options.out, options.workers, options.bodies)
+        if options.format == "skeleton":
+            done = prepare_files(options.root[0], options.out, options.workers, options.bodies)
+        else:
+            done = prepare_arrays(options.root, options.out, options.format)
     except ValueError as error:
         return complain(str(error), 1)
     except KeyboardInterrupt:

@@ -33,8 +33,8 @@ BROKEN_FILE = "broken.txt"
 # Of the files of a cache and of what is in them: another number, another cache.
 VERSION = 1
 
-_SHAPE = (3, NUM_FRAMES, NUM_JOINTS, NUM_ACTORS)
-_ROW_BYTES = 4 * int(np.prod(_SHAPE))
+SEQUENCE_SHAPE = (3, NUM_FRAMES, NUM_JOINTS, NUM_ACTORS)
+_ROW_BYTES = 4 * int(np.prod(SEQUENCE_SHAPE))
 _TO_DO, _BROKEN = -1, 0
 _FILES_PER_TASK = 16
 _TASKS_AHEAD = 4
@@ -127,10 +127,11 @@ def find_recordings(root: Path) -> Recordings:
     if not found:
         raise ValueError(f"{root}: holds no {SUFFIX} files of NTU RGB+D; give the folder that they were unpacked to")
     files = dict(sorted(found.items()))
-    return Recordings(files, [_size(root / path) for path in files.values()], misnamed, left_out)
+    return Recordings(files, [file_size(root / path) for path in files.values()], misnamed, left_out)
 
 
-def _size(path: Path) -> int:
+def file_size(path: Path) -> int:
+    """Return the bytes of a file, -1 where there is none."""
     try:
         return path.stat().st_size
     except OSError:
@@ -183,12 +184,12 @@ def prepare(
     wanted = settings(recordings, bodies)
     part = out.with_name(f"{out.name}.part")
     try:
-        done = _finished(out, wanted)
+        done = finished(out, wanted)
         if done is not None:
             return done
         out.parent.mkdir(parents=True, exist_ok=True)
         with _locked(part):
-            done = _finished(out, wanted)
+            done = finished(out, wanted)
             if done is not None:
                 part.rmdir()
                 return done
@@ -198,13 +199,21 @@ def prepare(
             part.rename(out)
     except OSError as error:
         raise ValueError(f"{out}: cannot be written ({error.strerror}); make room for it, or give another") from error
-    finished = _finished(out, wanted)
-    assert finished is not None
-    return finished._replace(read=read)
+    made = finished(out, wanted)
+    assert made is not None
+    return made._replace(read=read)
 
 
-def _finished(out: Path, wanted: dict[str, Any]) -> Prepared | None:
-    """Return what an earlier run made; None where there is nothing."""
+def finished(out: Path, wanted: dict[str, Any]) -> Prepared | None:
+    """Return what an earlier run made; None where there is nothing.
+
+    Args:
+        out: folder of the cache.
+        wanted: settings that it has to have been made with.
+
+    Raises:
+        ValueError: there is something else.
+    """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     file = out / SETTINGS_FILE
@@ -259,7 +268,7 @@ class _Job:
         if _read_settings(file) != wanted:
             for name in os.listdir(part):
                 (part / name).unlink()
-            shape = (len(self.names), *_SHAPE)
+            shape = (len(self.names), *SEQUENCE_SHAPE)
             np.lib.format.open_memmap(part / ARRAY_FILE, "w+", np.float32, shape)
             np.save(self.done_file, np.full(len(self.names), _TO_DO, np.int64))
             (part / BROKEN_FILE).touch()
@@ -278,7 +287,7 @@ class _Job:
         tasks = [rows[start : start + _FILES_PER_TASK] for start in range(0, len(rows), _FILES_PER_TASK)]
         work = partial(_read_rows, str(self.root), self.paths, self.bodies, str(self.part / ARRAY_FILE), self.offset)
         # Without a thread of its own: workers are forked after it has started.
-        with _bar(progress and len(rows) > 0) as bar:
+        with progress_bar(progress and len(rows) > 0) as bar:
             task = bar.add_task(f"{self.root.name}", total=len(self.names), completed=len(self.names) - len(rows))
             results = map(work, tasks) if workers == 1 or len(tasks) < 2 else _in_parallel(work, tasks, workers)
             self._take(results, bar, task)
@@ -305,14 +314,25 @@ class _Job:
         lines = self.misnamed + list(dict.fromkeys(file.read_text().splitlines()))
         if not self.done.any():
             raise ValueError(f"{self.root}: all {len(self.names):,} {SUFFIX} files are broken, such as {lines[-1]}")
-        index = [",".join(COLUMNS)]
-        for name, frames in zip(self.names, self.done.tolist(), strict=True):
-            of = parse_name(name)
-            index.append(f"{name},{of.subject},{of.camera},{of.setup},{of.action},{frames}")
-        (self.part / INDEX_FILE).write_text("\n".join(index) + "\n")
-        np.save(self.part / FRAMES_FILE, np.array(self.done))
+        write_index(self.part, self.names, self.done.tolist())
         file.write_text("".join(f"{line}\n" for line in lines))
         self.done_file.unlink()
+
+
+def write_index(folder: Path, names: list[str], frames: list[int]) -> None:
+    """Write ``index.csv`` and ``num_frames.npy``, as ``read_index`` wants them.
+
+    Args:
+        folder: of the cache.
+        names: of the rows, such as S001C002P003R002A013.
+        frames: before the repetition, 0 where the file is broken.
+    """
+    lines = [",".join(COLUMNS)]
+    for name, count in zip(names, frames, strict=True):
+        of = parse_name(name)
+        lines.append(f"{name},{of.subject},{of.camera},{of.setup},{of.action},{count}")
+    (folder / INDEX_FILE).write_text("\n".join(lines) + "\n")
+    np.save(folder / FRAMES_FILE, np.array(frames, np.int64))
 
 
 class _Row(NamedTuple):
@@ -393,7 +413,8 @@ def _start_worker(parent: int, work: Callable[[list[int]], list[_Row]]) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _bar(visible: bool) -> Progress:
+def progress_bar(visible: bool) -> Progress:
+    """Return a bar on stderr that is drawn when it is told to, by no thread of its own."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
