@@ -2,6 +2,7 @@
 
 from datamodules.kinetics import KineticsDataModule
 from datamodules.ntu import NTUSkeletonDataModule
+from datamodules.pku_mmd import PKUMMDSkeletonDataModule
 from datamodules.synthetic_kinetics import SyntheticKineticsDataModule
 from datamodules.synthetic_ntu import SyntheticNTUDataModule
 from datamodules.video_folder import VideoFolderDataModule
@@ -9,6 +10,7 @@ from datamodules.video_folder import VideoFolderDataModule
 __all__ = [
     "KineticsDataModule",
     "NTUSkeletonDataModule",
+    "PKUMMDSkeletonDataModule",
     "SyntheticKineticsDataModule",
     "SyntheticNTUDataModule",
     "VideoFolderDataModule",

@@ -37,16 +37,14 @@ from datamodules.ntu_protocol import (
     missing_skeletons,
 )
 from datamodules.prepare_ntu import Bodies, find_recordings, prepare_aside, settings
-from datamodules.sample_datamodule import SampleDataModule
-from datamodules.sample_list import SampleList
-from datamodules.skeleton_dataset import Listed, SkeletonDataset, SkeletonList, collate, is_cache, read_index
+from datamodules.skeleton_datamodule import SkeletonDataModule, counts
+from datamodules.skeleton_dataset import Listed, is_cache, read_index
 
 
-class NTUSkeletonDataModule(SampleDataModule):
+class NTUSkeletonDataModule(SkeletonDataModule):
     """Skeletons of NTU RGB+D, preprocessed as published (``transforms/skeleton.py``).
 
-    Batches are ``SkeletonBatch``, of whole sequences: a crop in time is a method's view. What ``lightning prepare ntu``
-    made is read through a memory map. A partial copy is counted and reported, not refused.
+    A partial copy is counted and reported, not refused.
 
     Args:
         root: folder that ``lightning prepare ntu`` made, or of the ``.skeleton`` files, which are then prepared on
@@ -65,8 +63,6 @@ class NTUSkeletonDataModule(SampleDataModule):
     Raises:
         ValueError: a number is out of range.
     """
-
-    noun = "sequences"
 
     def __init__(
         self,
@@ -87,8 +83,6 @@ class NTUSkeletonDataModule(SampleDataModule):
         self.protocol: Protocol = protocol
         self.cache = None if cache is None else Path(cache).expanduser()
         self.bodies: Bodies = bodies
-        self.train_samples: SkeletonList
-        self.val_samples: SkeletonList
 
     @cached_property
     def folder(self) -> Path:
@@ -135,38 +129,19 @@ class NTUSkeletonDataModule(SampleDataModule):
                 f"{self.folder}: none of its {len(index):,} samples is a usable one of {self.benchmark}; set benchmark,"
                 f" or give another root"
             )
-        train, val = (SkeletonList((sample, sample.action - 1) for sample in parts[key]) for key in (True, False))
-        self.train_samples = train if len(train) else val
-        self.val_samples = val if len(val) else train
+        self._part(parts[True], parts[False])
         self.num_classes = self._count_classes(of_benchmark)
         broken = sum(not sample.frames for sample in of_benchmark)
-        rank_zero_info(self._report(len(train), len(val), broken, len(of_benchmark) - broken - len(usable)))
-
-    def dataset(self, samples: SampleList, training: bool) -> SkeletonDataset:
-        """Return the sequences; they are read alike for training and evaluation."""
-        assert isinstance(samples, SkeletonList)
-        return SkeletonDataset(self.folder, samples)
-
-    collate = staticmethod(collate)
+        left_out = {
+            "broken files are left out": broken,
+            "without usable skeletons are left out": len(of_benchmark) - broken - len(usable),
+        }
+        official = self._official_counts(self.benchmark, self.protocol)
+        found = counts(len(parts[True]), len(parts[False]), official, left_out)
+        rank_zero_info(f"{type(self).__name__}: {self.benchmark} {self.protocol}, {found}")
 
     def _count_classes(self, samples: list[Listed]) -> int:
         return NUM_CLASSES[self.benchmark]
 
     def _official_counts(self, benchmark: Benchmark, protocol: Protocol) -> tuple[int, int] | None:
         return OFFICIAL_COUNTS.get((benchmark, protocol))
-
-    def _report(self, train: int, val: int, broken: int, unusable: int) -> str:
-        """Return one line on what was found."""
-        official = self._official_counts(self.benchmark, self.protocol)
-        line = f"{type(self).__name__}: {self.benchmark} {self.protocol}, {train:,} training sequences, {val:,} to test"
-        if official == (train, val):
-            line += ", as many as the official lists have"
-        elif official is not None:
-            line += f", of the official {official[0]:,} and {official[1]:,}"
-        if not train or not val:
-            line += "; nothing is held out"
-        if broken:
-            line += f"; {broken:,} broken files are left out"
-        if unusable:
-            line += f"; {unusable:,} without usable skeletons are left out"
-        return line

@@ -3,12 +3,14 @@
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from datamodules.ntu_protocol import parse_name
 from datamodules.prepare_ntu import (
     BROKEN_FILE,
     SEQUENCE_SHAPE,
@@ -17,12 +19,13 @@ from datamodules.prepare_ntu import (
     Prepared,
     file_size,
     finished,
+    listed,
     progress_bar,
     write_index,
 )
 from datamodules.readers.skeleton import MAX_METRES, NUM_JOINTS
 from datamodules.readers.skeleton_arrays import ArraySample, Format, read_arrays
-from datamodules.skeleton_dataset import ARRAY_FILE
+from datamodules.skeleton_dataset import ARRAY_FILE, Listed, is_cache
 from datamodules.transforms.skeleton import preprocess
 
 
@@ -39,12 +42,8 @@ def prepare_arrays(files: list[Path], out: Path, format: Format, progress: bool 
         ValueError: a file is missing or of another format, all sequences are broken, a sample occurs twice, or ``out``
             is something else or cannot be written.
     """
-    settings = {
-        "version": VERSION,
-        "format": format,
-        "files": [[str(file), file_size(file)] for file in files],
-        "left_out": 0,
-    }
+    sizes = [[str(file), file_size(file)] for file in files]
+    settings = {"version": VERSION, "format": format, "files": sizes, "left_out": 0}
     done = finished(out, settings)
     if done is not None:
         return done
@@ -52,52 +51,86 @@ def prepare_arrays(files: list[Path], out: Path, format: Format, progress: bool 
     twice = next((a.name for a, b in pairwise(samples) if a.name == b.name), None)
     if twice is not None:
         raise ValueError(f"{files[-1]}: {twice} occurs twice; give each sample once")
+    rows: list[Row] = []
+    broken: list[str] = []
+    for sample in samples:
+        try:
+            line = listed(len(rows), sample.name)
+            if line.action != sample.label + 1:
+                raise ValueError(f"its label is {sample.label}, which is not that of its name")
+            rows.append(Row(line, partial(read_sequence, sample)))
+        except ValueError as error:
+            broken.append(f"{files[0]}: {sample.name}: {error}")
+    return write_cache(out, settings, rows, broken, str(files[0]), progress)
+
+
+class Row(NamedTuple):
+    """One sequence to be.
+
+    Attributes:
+        listed: its line of the index; the frames are not looked at.
+        read: gives what ``transforms.skeleton.preprocess`` does, or raises ValueError.
+    """
+
+    listed: Listed
+    read: Callable[[], tuple[np.ndarray, int]]
+
+
+def write_cache(
+    out: Path, settings: dict[str, Any], rows: list[Row], broken: list[str], source: str, progress: bool
+) -> Prepared:
+    """Read sequences one by one into a cache, which is there when all is done and not before.
+
+    Args:
+        out: as of ``prepare_ntu.prepare``.
+        settings: what decides the content, in plain JSON types; holds ``left_out``.
+        rows: in order.
+        broken: a line on each sample that has no row.
+        source: the file or folder, for messages.
+        progress: whether to draw a bar on stderr.
+
+    Raises:
+        ValueError: all sequences are broken, or ``out`` cannot be written.
+    """
     folder = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{out.name}.", dir=out.parent))
-        _write(folder, samples, progress, str(files[0]))
+        _write(folder, rows, broken, source, progress)
         (folder / SETTINGS_FILE).write_text(json.dumps(settings))
         folder.rename(out)
     except OSError as error:
-        raise ValueError(f"{out}: cannot be written ({error.strerror}); make room for it, or give another") from error
+        # Another process may have been first, which is as good.
+        if not is_cache(out):
+            raise ValueError(f"{out}: cannot be written ({error.strerror}); make room, or give another") from error
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
     made = finished(out, settings)
     assert made is not None
-    return made._replace(read=len(samples))
+    return made._replace(read=len(rows))
 
 
-def _write(folder: Path, samples: list[ArraySample], progress: bool, source: str) -> None:
-    names, frames, broken = [], [], []
+def _write(folder: Path, rows: list[Row], broken: list[str], source: str, progress: bool) -> None:
+    lines, index = list(broken), []
     with (folder / ARRAY_FILE).open("wb") as stream, progress_bar(progress) as bar:
-        task = bar.add_task(Path(source).name, total=len(samples))
-        usable = []
-        for sample in samples:
-            try:
-                if parse_name(sample.name).action != sample.label + 1:
-                    raise ValueError(f"its label is {sample.label}, which is not that of its name")
-                usable.append(sample)
-            except ValueError as error:
-                broken.append(f"{source}: {sample.name}: {error}")
-        header = {"descr": "<f4", "fortran_order": False, "shape": (len(usable), *SEQUENCE_SHAPE)}
+        task = bar.add_task(Path(source).name, total=len(rows))
+        header = {"descr": "<f4", "fortran_order": False, "shape": (len(rows), *SEQUENCE_SHAPE)}
         np.lib.format.write_array_header_1_0(stream, header)
-        for number, sample in enumerate(usable):
+        for number, row in enumerate(rows):
             try:
-                sequence, length = read_sequence(sample)
+                sequence, frames = row.read()
             except ValueError as error:
-                broken.append(f"{source}: {sample.name}: {error}")
-                sequence, length = np.zeros(SEQUENCE_SHAPE, np.float32), 0
+                lines.append(f"{source}: {row.listed.name}: {error}")
+                sequence, frames = np.zeros(SEQUENCE_SHAPE, np.float32), 0
             stream.write(sequence.tobytes())
-            names.append(sample.name)
-            frames.append(length)
-            if number % 100 == 99 or number + 1 == len(usable):
+            index.append(row.listed._replace(frames=frames))
+            if number % 100 == 99 or number + 1 == len(rows):
                 bar.update(task, completed=number + 1, refresh=True)
-    if not any(frames):
-        raise ValueError(f"all {len(samples):,} sequences are broken, such as {broken[0]}")
-    write_index(folder, names, frames)
-    (folder / BROKEN_FILE).write_text("".join(f"{line}\n" for line in broken))
+    if not any(sample.frames for sample in index):
+        raise ValueError(f"all {len(lines):,} sequences are broken, such as {lines[0]}")
+    write_index(folder, index)
+    (folder / BROKEN_FILE).write_text("".join(f"{line}\n" for line in lines))
 
 
 def read_sequence(sample: ArraySample) -> tuple[np.ndarray, int]:

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from datamodules.ntu_protocol import missing_skeletons, parse_name
 from datamodules.readers.skeleton import NUM_JOINTS, read_ntu
 from datamodules.sample_datamodule import START_METHOD
-from datamodules.skeleton_dataset import ARRAY_FILE, COLUMNS, FRAMES_FILE, INDEX_FILE, is_cache, read_index
+from datamodules.skeleton_dataset import ARRAY_FILE, COLUMNS, FRAMES_FILE, INDEX_FILE, Listed, is_cache, read_index
 from datamodules.transforms.skeleton import NUM_ACTORS, NUM_FRAMES, preprocess
 
 Bodies = Literal["listed", "tracked"]
@@ -314,25 +314,23 @@ class _Job:
         lines = self.misnamed + list(dict.fromkeys(file.read_text().splitlines()))
         if not self.done.any():
             raise ValueError(f"{self.root}: all {len(self.names):,} {SUFFIX} files are broken, such as {lines[-1]}")
-        write_index(self.part, self.names, self.done.tolist())
+        rows = enumerate(zip(self.names, self.done.tolist(), strict=True))
+        write_index(self.part, [listed(row, name, frames) for row, (name, frames) in rows])
         file.write_text("".join(f"{line}\n" for line in lines))
         self.done_file.unlink()
 
 
-def write_index(folder: Path, names: list[str], frames: list[int]) -> None:
-    """Write ``index.csv`` and ``num_frames.npy``, as ``read_index`` wants them.
-
-    Args:
-        folder: of the cache.
-        names: of the rows, such as S001C002P003R002A013.
-        frames: before the repetition, 0 where the file is broken.
-    """
-    lines = [",".join(COLUMNS)]
-    for name, count in zip(names, frames, strict=True):
-        of = parse_name(name)
-        lines.append(f"{name},{of.subject},{of.camera},{of.setup},{of.action},{count}")
+def write_index(folder: Path, samples: list[Listed]) -> None:
+    """Write ``index.csv`` and ``num_frames.npy``, as ``read_index`` wants them; rows are in order."""
+    lines = [",".join(COLUMNS), *(",".join(map(str, sample[1:])) for sample in samples)]
     (folder / INDEX_FILE).write_text("\n".join(lines) + "\n")
-    np.save(folder / FRAMES_FILE, np.array(frames, np.int64))
+    np.save(folder / FRAMES_FILE, np.array([sample.frames for sample in samples], np.int64))
+
+
+def listed(row: int, name: str, frames: int = 0) -> Listed:
+    """Return the line of the index that a name of NTU RGB+D gives."""
+    of = parse_name(name)
+    return Listed(row, name, of.subject, of.camera, of.setup, of.action, frames)
 
 
 class _Row(NamedTuple):
