@@ -130,7 +130,7 @@ class NTUSkeletonDataModule(SkeletonDataModule):
                 f" or give another root"
             )
         self._part(parts[True], parts[False])
-        self.num_classes = self._count_classes(of_benchmark)
+        self.num_classes = self._count_classes()
         broken = sum(not sample.frames for sample in of_benchmark)
         left_out = {
             "broken files are left out": broken,
@@ -140,7 +140,7 @@ class NTUSkeletonDataModule(SkeletonDataModule):
         found = counts(len(parts[True]), len(parts[False]), official, left_out)
         rank_zero_info(f"{type(self).__name__}: {self.benchmark} {self.protocol}, {found}")
 
-    def _count_classes(self, samples: list[Listed]) -> int:
+    def _count_classes(self) -> int:
         return NUM_CLASSES[self.benchmark]
 
     def _official_counts(self, benchmark: Benchmark, protocol: Protocol) -> tuple[int, int] | None:

@@ -426,5 +426,6 @@ def progress_bar(visible: bool) -> Progress:
 
 def prepare_aside(root: Path, cache: Path, bodies: Bodies) -> None:
     """Prepare a folder on the first use of its files, as ``prepare``, and say so."""
-    rank_zero_info(f"{root}: holds {SUFFIX} files; they are preprocessed once, into {cache}")
+    if not cache.exists():
+        rank_zero_info(f"{root}: holds {SUFFIX} files; they are preprocessed once, into {cache}")
     rank_zero_info(str(prepare(root, cache, bodies=bodies)))

@@ -24,7 +24,6 @@ from datamodules.ntu import NTUSkeletonDataModule
 from datamodules.ntu_protocol import Benchmark, Protocol, SampleName
 from datamodules.prepare_ntu import Bodies, available_cores
 from datamodules.sample_datamodule import START_METHOD, require_positive
-from datamodules.skeleton_dataset import Listed
 from datamodules.writers.skeleton import write_skeleton
 
 NUM_SETUPS = 4
@@ -115,7 +114,7 @@ class SyntheticNTUDataModule(NTUSkeletonDataModule):
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _count_classes(self, samples: list[Listed]) -> int:
+    def _count_classes(self) -> int:
         return len(CLASSES)
 
     def _official_counts(self, benchmark: Benchmark, protocol: Protocol) -> tuple[int, int] | None:
