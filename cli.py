@@ -14,6 +14,7 @@ SUBCOMMANDS = {
     "validate": "evaluate on the validation split",
     "test": "evaluate on the test split",
     "predict": "write down what the method says of each video",
+    "prepare": "preprocess a dataset once, into files that its data module reads",
     "export": "turn a checkpoint into a safetensors file of the network alone",
 }
 
@@ -40,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
         hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(SUBCOMMANDS)}"
         return complain(f"no subcommand '{subcommand}'; {hint}", 2)
     try:
+        if subcommand == "prepare":
+            return prepare(rest)
         return export(rest) if subcommand == "export" else train(subcommand, rest)
     except configs.ConfigError as error:
         return complain(str(error), 2)
@@ -159,4 +162,63 @@ def export(arguments: list[str]) -> int:
         return complain(str(error), 1)
     size = options.out.stat().st_size / 2**20
     print(f"wrote {options.out}, {size:.1f} MiB: {header.get('architecture')} of {header.get('method')}")
+    return 0
+
+
+def prepare(arguments: list[str]) -> int:
+    """Preprocess a dataset.
+
+    Args:
+        arguments: those after the subcommand.
+
+    Returns:
+        Exit code, as of ``main``.
+    """
+    parser = argparse.ArgumentParser("lightning prepare", description=SUBCOMMANDS["prepare"], exit_on_error=False)
+    parser.add_argument("dataset", nargs="?", choices=["ntu"], help="ntu: skeletons of NTU RGB+D 60 and 120")
+    parser.add_argument(
+        "--root",
+        type=Path,
+        nargs="+",
+        help="folder of the .skeleton files, nested or flat; or the files of another format",
+    )
+    parser.add_argument(
+        "--format",
+        choices=["skeleton", "pyskl", "agcn"],
+        default="skeleton",
+        help="pyskl: ntu60_3d.pkl; agcn: train_data_joint.npy val_data_joint.npy, beside their _label.pkl",
+    )
+    parser.add_argument("--out", type=Path, help="folder to make; data.root of NTUSkeletonDataModule")
+    parser.add_argument("--workers", type=int, help="processes; by default as many as there are cores")
+    parser.add_argument(
+        "--bodies",
+        choices=["listed", "tracked"],
+        default="listed",
+        help="listed: a body is known by its place in the frame, as published; tracked: by the sensor's ID",
+    )
+    try:
+        options, unknown = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        return complain(f"prepare: {error}", 2)
+    if unknown:
+        return complain(f"prepare: unknown argument {unknown[0]}; --help tells which there are", 2)
+    if options.dataset is None or options.root is None or options.out is None:
+        return complain(
+            "prepare needs a dataset, --root FOLDER and --out FOLDER, as in: prepare ntu --root A --out B", 2
+        )
+    if options.format == "skeleton" and len(options.root) > 1:
+        return complain("prepare: --root takes one folder of .skeleton files; put them into one", 2)
+    from datamodules.prepare_arrays import prepare_arrays
+    from datamodules.prepare_ntu import prepare as prepare_files
+
+    try:
+        if options.format == "skeleton":
+            done = prepare_files(options.root[0], options.out, options.workers, options.bodies)
+        else:
+            done = prepare_arrays(options.root, options.out, options.format)
+    except ValueError as error:
+        return complain(str(error), 1)
+    except KeyboardInterrupt:
+        return complain("stopped; the same command goes on", 130)
+    print(done)
     return 0

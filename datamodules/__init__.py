@@ -1,7 +1,17 @@
 """One file = one dataset: its facts, its Dataset, its LightningDataModule."""
 
 from datamodules.kinetics import KineticsDataModule
+from datamodules.ntu import NTUSkeletonDataModule
+from datamodules.pku_mmd import PKUMMDSkeletonDataModule
 from datamodules.synthetic_kinetics import SyntheticKineticsDataModule
+from datamodules.synthetic_ntu import SyntheticNTUDataModule
 from datamodules.video_folder import VideoFolderDataModule
 
-__all__ = ["KineticsDataModule", "SyntheticKineticsDataModule", "VideoFolderDataModule"]
+__all__ = [
+    "KineticsDataModule",
+    "NTUSkeletonDataModule",
+    "PKUMMDSkeletonDataModule",
+    "SyntheticKineticsDataModule",
+    "SyntheticNTUDataModule",
+    "VideoFolderDataModule",
+]

@@ -1,9 +1,11 @@
 """Which videos there are: found below a folder, and held flat in memory."""
 
+import copy
 import os
 from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -88,20 +90,20 @@ class SampleList:
         """Return the class of a video from 0, or -1, by its row from 0."""
         return int(self.labels[row])
 
-    def select(self, keep: Tensor) -> "SampleList":
+    def select(self, keep: Tensor) -> Self:
         """Return the marked videos, in order.
 
         Args:
             keep: bool (N,).
         """
         lengths = self._ends.diff()
-        part = SampleList(())
+        part = copy.copy(self)
         part._text = self._text[keep.repeat_interleave(lengths)]
         part._ends = torch.cat([torch.zeros(1, dtype=torch.int64), lengths[keep].cumsum(0)])
         part.labels = self.labels[keep]
         return part
 
-    def subset(self, fraction: float, seed: int) -> "SampleList":
+    def subset(self, fraction: float, seed: int) -> Self:
         """Return a random part, in order: the video-efficiency experiment of figure 5.6.
 
         Args:

@@ -191,6 +191,10 @@ def test_packages_can_be_named_without_their_module(folder, capsys):
         ("fit --config", "--config needs the name of a config"),
         ("fitt", "no subcommand 'fitt'; did you mean fit?"),
         ("export --checkpoint a", "export needs --checkpoint FILE and --out FILE"),
+        ("prepare", "prepare needs a dataset, --root FOLDER and --out FOLDER"),
+        ("prepare ntu --root a", "prepare needs a dataset, --root FOLDER and --out FOLDER"),
+        ("prepare kinetics", "prepare: argument dataset: invalid choice: 'kinetics'"),
+        ("prepare ntu --root a --out b --fast", "prepare: unknown argument --fast"),
     ],
 )
 def test_wrong_usage_is_one_line(arguments, message, folder, capsys):

@@ -1,0 +1,1 @@
+"""Tensor to tensor, what any dataset needs."""

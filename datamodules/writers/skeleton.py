@@ -1,0 +1,28 @@
+"""Bodies to the ``.skeleton`` text of NTU RGB+D; ``readers/skeleton.py`` tells of the format."""
+
+from pathlib import Path
+
+import numpy as np
+
+from datamodules.depth_camera import SeenBody, pixels
+
+# Fields that are written but mean nothing here: clipped edges, hands, lean, and the turn of each joint.
+_HEADER = "%d 0 0 0 0 0 0 0 0 2\n%d\n"
+_JOINT = "%.7g %.7g %.7g %.7g %.7g %.7g %.7g 0 0 0 0 %d\n"
+
+
+def write_skeleton(path: Path, frames: list[list[SeenBody]]) -> None:
+    """Write a recording.
+
+    Args:
+        path: ends in ``.skeleton``.
+        frames: the bodies seen in each frame.
+    """
+    lines = [f"{len(frames)}\n"]
+    for bodies in frames:
+        lines.append(f"{len(bodies)}\n")
+        for body in bodies:
+            values = np.concatenate([body.joints, *pixels(body.joints), body.tracking[:, None]], 1)
+            lines.append(_HEADER % (body.number, len(values)))
+            lines.append(_JOINT * len(values) % tuple(values.reshape(-1).tolist()))
+    path.write_text("".join(lines), encoding="ascii")

@@ -1,0 +1,47 @@
+"""Tiny ``.skeleton`` files for the tests, of bodies that come and go."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+FIRST_ID = 72057594037931101
+
+
+def standing_body(num_frames: int = 8, seed: int = 0, shift: float = 0.0, energy: float = 0.2) -> np.ndarray:
+    """One body of random joints, no two of them alike, no coordinate zero.
+
+    Returns:
+        float64 (num_frames, 25, 3), metres, rounded as in the files.
+    """
+    generator = np.random.default_rng(seed)
+    pose = generator.uniform(-0.8, 0.8, (1, 25, 3)) + np.array([shift, 0.3, 3])
+    return np.round(pose + energy * generator.standard_normal((num_frames, 25, 3)), 6)
+
+
+def skeleton_text(frames: Sequence[Mapping[int, np.ndarray]], newline: str = "\n") -> bytes:
+    r"""Write the text of a ``.skeleton`` file.
+
+    Args:
+        frames: joints (25, 3) of each body by its number, frame by frame, in the order to write.
+        newline: "\n" or "\r\n".
+    """
+    lines = [str(len(frames))]
+    for bodies in frames:
+        lines.append(str(len(bodies)))
+        for number, joints in bodies.items():
+            lines += [f"{FIRST_ID + number} 0 1 1 1 1 0 0.02764709 0.05745083 2", "25"]
+            lines += [
+                f"{x:.7g} {y:.7g} {z:.7g} 277.419 191.8218 1036.233 519.1677 -0.2059 0.0535 0.9692 -0.1239 2"
+                for x, y, z in joints
+            ]
+    return "".join(line + newline for line in lines).encode()
+
+
+def write_skeleton(path: Path, num_frames: int = 8, bodies: int = 1, seed: int = 0) -> Path:
+    """Write a ``.skeleton`` file of bodies that stay throughout."""
+    sequences = [standing_body(num_frames, seed + 100 * body, body * 1.0) for body in range(bodies)]
+    frames = [{body: sequence[time] for body, sequence in enumerate(sequences)} for time in range(num_frames)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(skeleton_text(frames))
+    return path
