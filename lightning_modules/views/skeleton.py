@@ -22,9 +22,8 @@ CPU_VIEWS = 32
 Preset = Literal["published", "text"]
 Spatial = Literal["pose", "jitter"]
 
-# feeder/augmentations.py: no crop is shorter before it is resized, and half of the jitters set their joints to zero.
+# feeder/augmentations.py: no crop is shorter before it is resized.
 PUBLISHED_MIN_FRAMES = 64
-PUBLISHED_ZERO_PROBABILITY = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,16 +114,19 @@ class SkeletonAugmentation:
             The parameters, N rows.
         """
         # One draw for all numbers of a view: many small ones would take as long as making the views.
-        noise = torch.rand((num_views, 22 + NUM_JOINTS), generator=generator, device=generator.device)
+        noise = uniform((num_views, 22 + NUM_JOINTS), -1, 1, generator)
         shear = pose(noise[:, 4:13])
-        matrix, moved = jitter(noise[:, 13:22], noise[:, 2], noise[:, 22:], self.num_jittered, self.preset)
-        jittered = noise[:, 3] < (0.5 if len(self.spatial) == 2 else float("jitter" in self.spatial))
+        matrix, moved = jitter(noise[:, 13:22], noise[:, 2] < 0, noise[:, 22:], self.num_jittered, self.preset)
+        if len(self.spatial) == 2:
+            sheared = noise[:, 3] < 0
+        else:
+            sheared = torch.full_like(noise[:, 3], "pose" in self.spatial, dtype=torch.bool)
         low, high = self.ratio if self.temporal else (1.0, 1.0)
         return SkeletonParameters(
-            ratio=low + (high - low) * noise[:, 0],
-            place=noise[:, 1],
-            matrix=torch.where(jittered[:, None, None], matrix, shear),
-            moved=moved | ~jittered[:, None],
+            ratio=(low + high) / 2 + (high - low) / 2 * noise[:, 0],
+            place=0.5 + 0.5 * noise[:, 1],
+            matrix=torch.where(sheared[:, None, None], shear, matrix),
+            moved=moved | sheared[:, None],
         )
 
     def __call__(self, skeleton: Tensor, num_frames: Tensor, parameters: SkeletonParameters) -> Tensor:
@@ -143,7 +145,8 @@ class SkeletonAugmentation:
         start, length = place_crops(num_frames.to(skeleton.device), parameters, self.min_frames)
         rows, weights = weigh_frames(skeleton, start, length, self.num_frames)
         views = empty((len(start), 3, self.num_frames, *skeleton.shape[3:]), skeleton.dtype, skeleton.device)
-        matrix, moved = parameters.matrix.to(skeleton.device), parameters.moved.to(skeleton.device)
+        matrix = parameters.matrix.to(skeleton.device)
+        moved = parameters.moved.to(skeleton.device).repeat_interleave(skeleton.shape[-1], dim=1).to(skeleton.dtype)
         at_once = CPU_VIEWS if skeleton.device.type == "cpu" else max(len(start), 1)  # what stays in the CPU's cache
         parts = (views, rows, weights, matrix, moved)
         for view, *frames, matrices, joints in zip(*(torch.split(part, at_once) for part in parts), strict=True):
@@ -205,36 +208,34 @@ def pose(noise: Tensor) -> Tensor:
     """Shears of equation 3.1.
 
     Args:
-        noise: float32 (N, 9), from U[0, 1].
+        noise: float32 (N, 9), from U[-1, 1]; changed.
 
     Returns:
         float32 (N, 3, 3): ones on the diagonal, U[-1, 1] elsewhere.
     """
-    matrix = (2 * noise - 1).view(-1, 3, 3)
+    matrix = noise.view(-1, 3, 3)
     matrix.diagonal(dim1=1, dim2=2).fill_(1)
     return matrix
 
 
 def jitter(
-    noise: Tensor, zero_noise: Tensor, joint_noise: Tensor, num_jittered: int, preset: Preset
+    noise: Tensor, zeroed: Tensor, joint_noise: Tensor, num_jittered: int, preset: Preset
 ) -> tuple[Tensor, Tensor]:
     """Matrices and joints of equation 3.2.
 
     Args:
-        noise: float32 (N, 9), from U[0, 1]: the matrix.
-        zero_noise: float32 (N,), from U[0, 1]: whether it is zero (``published`` only).
-        joint_noise: float32 (N, V), from U[0, 1]: which joints.
+        noise: float32 (N, 9), from U[-1, 1]: the matrix.
+        zeroed: bool (N,), half of them true: whether the matrix is zero (``published`` only).
+        joint_noise: float32 (N, V), uniform: which joints.
         num_jittered: j, joints that are moved.
         preset: see `SkeletonAugmentation`.
 
     Returns:
         float32 (N, 3, 3), the matrix, and bool (N, V): j joints of each view.
     """
-    matrix = noise.reshape(-1, 3, 3)
-    if preset == "published":
-        zeroed = zero_noise < PUBLISHED_ZERO_PROBABILITY
-        matrix = (2 * matrix - 1).masked_fill_(zeroed[:, None, None], 0.0)
-    joints = joint_noise.topk(num_jittered, dim=1).indices
+    matrix = noise.view(-1, 3, 3)
+    matrix = matrix.masked_fill(zeroed[:, None, None], 0.0) if preset == "published" else 0.5 + 0.5 * matrix
+    joints = joint_noise.topk(num_jittered, dim=1, sorted=False).indices
     return matrix, torch.zeros_like(joint_noise, dtype=torch.bool).scatter_(1, joints, True)
 
 
@@ -282,7 +283,7 @@ def weigh_frames(skeleton: Tensor, start: Tensor, length: Tensor, size: int) -> 
     last = (length - 1).unsqueeze(1)
     ticks = torch.arange(size, device=device) + 0.5
     position = (ticks * (length / size).unsqueeze(1) - 0.5).clamp_(min=0)  # (N, size), in the part
-    first = position.long().minimum(last)
+    first = position.long()
     weight = position - first
     frames = torch.stack((first, (first + 1).minimum(last)), dim=-1) + start.view(-1, 1, 1)  # (N, size, 2)
     sequences = torch.arange(len(start), device=device) % num_sequences
@@ -309,11 +310,10 @@ def move_joints(skeleton: Tensor, matrix: Tensor, moved: Tensor, out: Tensor) ->
     Args:
         skeleton: float32 (N, 3, T, V, M).
         matrix: float32 (N, 3, 3).
-        moved: bool (N, V), the joints that are multiplied.
+        moved: float32 (N, V * M), 1 for the joints of each actor that are multiplied, 0 for those that stay.
         out: float32 (N, 3, T, V, M), where the result goes.
     """
     with torch.autocast(skeleton.device.type, enabled=False):  # coordinates keep their precision
         torch.bmm(matrix.mT, skeleton.flatten(2), out=out.flatten(2))
     # Weights of 0 and 1 over long rows: faster than choosing number by number, and as exact.
-    weights = moved.repeat_interleave(skeleton.shape[-1], dim=1).to(skeleton.dtype)[:, None, None]
-    torch.lerp(skeleton.flatten(3), out.flatten(3), weights, out=out.flatten(3))
+    torch.lerp(skeleton.flatten(3), out.flatten(3), moved[:, None, None], out=out.flatten(3))

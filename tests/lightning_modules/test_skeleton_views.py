@@ -95,6 +95,24 @@ def test_absent_actors_stay_zero_and_the_batch_is_not_changed():
     torch.testing.assert_close(skeleton, before, rtol=0, atol=0)
 
 
+def test_half_precision_around_does_not_blur_the_coordinates():
+    skeleton, num_frames = sequences(300, 80)
+    augmentation = SkeletonAugmentation()
+    drawn = augmentation.draw(2, torch.Generator().manual_seed(0))
+    expected = augmentation(skeleton, num_frames, drawn)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(augmentation(skeleton, num_frames, drawn), expected, rtol=0, atol=0)
+
+
+def test_many_views_are_made_part_by_part(monkeypatch):
+    skeleton, num_frames = sequences(300, 80, 64)
+    augmentation = SkeletonAugmentation()
+    drawn = augmentation.draw(9, torch.Generator().manual_seed(0))
+    expected = augmentation(skeleton, num_frames, drawn)
+    monkeypatch.setattr(views, "CPU_VIEWS", 4)
+    torch.testing.assert_close(augmentation(skeleton, num_frames, drawn), expected)
+
+
 def test_repeated_frames_are_never_used():
     skeleton, num_frames = sequences(70, 100, 300, 9)
     poisoned = skeleton.clone()
