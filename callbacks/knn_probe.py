@@ -18,7 +18,8 @@ class KNNProbe(Callback):
     """k-nearest-neighbour top-1 of frozen features on a labelled split, beside that of the untrained network.
 
     Logs ``probe/knn_top1`` and prints a table at the end; ``test/knn_top1`` in a test. Needs ``probe_dataloaders`` of
-    the data module and ``forward`` of the method; says so once and does nothing where the videos have no labels.
+    the data module and ``features(batch)`` of the method; says so once and does nothing where the samples have no
+    labels.
 
     Args:
         every_n_epochs: epochs between two probes; the untrained and the last network are always probed.
@@ -75,7 +76,7 @@ class KNNProbe(Callback):
         if accuracy is not None:
             self.history[epoch] = accuracy
         elif epoch == 0:
-            rank_zero_info("KNNProbe: no labels, or no videos held out: nothing to probe")
+            rank_zero_info("KNNProbe: no labels, or no samples held out: nothing to probe")
 
     def _accuracy(self, trainer: Trainer, pl_module: LightningModule) -> float | None:
         """Top-1 in 0..1; None where there is nothing to probe."""
@@ -92,12 +93,15 @@ class KNNProbe(Callback):
     @staticmethod
     @torch.no_grad()
     def _features(
-        data: LightningDataModule, pl_module: LightningModule, loader: "DataLoader[Any]"
+        data: LightningDataModule,
+        pl_module: Any,  # noqa: ANN401 - a LightningModule with a method features
+        loader: "DataLoader[Any]",
     ) -> tuple[Tensor, Tensor]:
         """Features float32 (N, D) and labels int64 (N,) of all ranks."""
         features, labels = [], []
         for batch in loader:
             batch = data.on_before_batch_transfer(batch, 0)  # counts broken videos, as under a Trainer
-            features.append(pl_module(batch["clip"].to(pl_module.device)))
-            labels.append(batch["label"].to(pl_module.device))
+            batch = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
+            features.append(pl_module.features(batch))
+            labels.append(batch["label"])
         return all_gather(torch.cat(features)), all_gather(torch.cat(labels))

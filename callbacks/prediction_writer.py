@@ -16,11 +16,11 @@ from callbacks.run_folder import write_whole
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes what a method's ``predict_step`` returns to ``predictions.npz`` in the run folder, one row a video.
+    """Writes what a method's ``predict_step`` returns to ``predictions.npz`` in the run folder, one row a sample.
 
     Read it with ``numpy.load(file)``. Tensors (B, ...) become arrays (N, ...), lists of B names become arrays of
-    strings; all are in the order of ``video``, each of them once: a video that stood in for a broken one has one row,
-    and the broken one none.
+    strings; all are in the order of ``video`` (``sample``), each of them once: one that stood in for a broken one has
+    one row, and the broken one none.
 
     Args:
         folder: of the run.
@@ -53,15 +53,15 @@ class PredictionWriter(BasePredictionWriter):
         rows: dict[str, Any] = {
             name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())
         }
-        if "video" in rows:
-            first = np.unique(rows["video"], return_index=True)[1]
+        for number in {"video", "sample"} & set(rows):
+            first = np.unique(rows[number], return_index=True)[1]
             rows = {name: values[first] for name, values in rows.items()}
         file = io.BytesIO()
         np.savez(file, **rows)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.path, file.getbuffer())
         shapes = ", ".join(f"{name} {values.shape}" for name, values in rows.items())
-        rank_zero_info(f"wrote {self.path}: {shapes or 'nothing, there are no videos'}")
+        rank_zero_info(f"wrote {self.path}: {shapes or 'nothing, there are no samples'}")
 
 
 def _join(batches: list[Any]) -> np.ndarray:

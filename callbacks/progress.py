@@ -1,4 +1,4 @@
-"""The progress bar: loss, clips a second, and what else a method marks for it."""
+"""The progress bar: loss, samples a second, and what else a method marks for it."""
 
 import math
 import sys
@@ -12,13 +12,14 @@ from pytorch_lightning.callbacks import RichProgressBar
 LINES = 40
 WINDOW = 20
 SECONDS_BETWEEN_UPDATES = 0.25
+UNITS = {"clip": "clips/s", "skeleton": "sequences/s"}
 
 
 class ProgressBar(RichProgressBar):
     """Rich bar on a terminal; elsewhere (a file, a pipe) about 40 plain lines a run.
 
-    Shows each metric logged with ``prog_bar=True`` and the clips a second of all processes: samples of
-    ``batch["clip"]`` over the time of the last 20 steps of the epoch.
+    Shows each metric logged with ``prog_bar=True`` and the clips (sequences) a second of all processes: samples of
+    ``batch["clip"]`` (``batch["skeleton"]``) over the time of the last 20 steps of the epoch.
 
     Args:
         terminal: draw a bar; by default if stdout is a terminal.
@@ -29,7 +30,8 @@ class ProgressBar(RichProgressBar):
         if not (sys.stdout.isatty() if terminal is None else terminal):
             self.disable()
         self._steps: deque[tuple[float, int]] = deque(maxlen=WINDOW + 1)
-        self._clips_per_second: float | None = None
+        self._rate: float | None = None
+        self._rate_name = ""
         self._updated = -math.inf
         self._every = 1
 
@@ -52,11 +54,13 @@ class ProgressBar(RichProgressBar):
         batch: Any,  # noqa: ANN401
         batch_idx: int,
     ) -> None:
-        if isinstance(batch, dict) and "clip" in batch:
-            self._steps.append((time.perf_counter(), batch["clip"].shape[0] * trainer.world_size))
+        unit = next((unit for unit in UNITS if isinstance(batch, dict) and unit in batch), None)
+        if unit is not None:
+            self._rate_name = UNITS[unit]
+            self._steps.append((time.perf_counter(), batch[unit].shape[0] * trainer.world_size))
             seconds = self._steps[-1][0] - self._steps[0][0]
             if seconds > 0:
-                self._clips_per_second = sum(clips for _, clips in list(self._steps)[1:]) / seconds
+                self._rate = sum(clips for _, clips in list(self._steps)[1:]) / seconds
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         self._print_line(trainer, pl_module, batch_idx)
 
@@ -64,8 +68,8 @@ class ProgressBar(RichProgressBar):
         """Metrics by name, those of Lightning without its version number."""
         metrics: dict[str, Any] = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
-        if self._clips_per_second is not None and trainer.training:
-            metrics["clips/s"] = round(self._clips_per_second, 1)
+        if self._rate is not None and trainer.training:
+            metrics[self._rate_name] = round(self._rate, 1)
         return metrics
 
     def _update_metrics(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -1,18 +1,14 @@
 """Momentum contrast between two views of a batch: what tubelet contrast and its baseline share."""
 
-import logging
-import math
 from abc import abstractmethod
 from typing import Any, Literal
 
 import torch
 from einops import rearrange, reduce
-from pytorch_lightning import LightningModule
-from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from datamodules.batch import ClipBatch
+from lightning_modules.contrast import Contrast, check_negatives, unit
 from lightning_modules.losses.gather import all_gather, world
 from lightning_modules.losses.info_nce import InfoNCE
 from lightning_modules.losses.key_queue import KeyQueue
@@ -23,10 +19,8 @@ from lightning_modules.views.clip import normalise
 from lightning_modules.weights.header import describe
 from lightning_modules.weights.importers import load_weights
 
-_log = logging.getLogger(__name__)
 
-
-class MomentumContrast(LightningModule):
+class MomentumContrast(Contrast):
     """MoCo on clips (He et al. 2020, arXiv:1911.05722), with the two views left to the method.
 
     Batch: ``ClipBatch``. Follows facebookresearch/moco and fmthoker/tubelet-contrast; differs: the key encoder moves
@@ -76,9 +70,16 @@ class MomentumContrast(LightningModule):
         compile: bool = False,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        if queue_size == 0 and not in_batch_negatives:
-            raise ValueError("queue_size 0 leaves no negatives: set in_batch_negatives, or give the queue a size")
+        super().__init__(
+            in_batch_negatives=in_batch_negatives,
+            shuffle_keys=shuffle_keys,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            warmup_steps=warmup_steps,
+            seed=seed,
+        )
+        check_negatives(queue_size, in_batch_negatives)
         if weights is not None:
             load_weights(network, weights)
         head = ProjectionHead(network.feature_dim, out_dim=projection_dim, batch_norm=head_batch_norm)
@@ -86,16 +87,8 @@ class MomentumContrast(LightningModule):
         self.key_encoder = MomentumEncoder(self.query_encoder, key_momentum)
         self.queue = KeyQueue(queue_size, projection_dim)
         self.info_nce = InfoNCE(temperature)
-        self.held_out_loss, self.held_out_pair_accuracy = MeanMetric(), MeanMetric()
-        self.in_batch_negatives = in_batch_negatives
-        self.shuffle_keys = shuffle_keys
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.warmup_steps = warmup_steps
         self.channels_last = channels_last
         self.compile_network = compile
-        self.seed = seed
         # The queue is the same on every rank by construction; broadcasting it at each step would cost 32 MB.
         self._ddp_params_and_buffers_to_ignore = ["queue.keys", "queue.count"]
 
@@ -146,18 +139,15 @@ class MomentumContrast(LightningModule):
         mean: Tensor = reduce(features.float(), "(B N) D -> B D", "mean", B=len(clip))
         return mean
 
+    def features(self, batch: ClipBatch) -> Tensor:
+        """Features of a batch, float32 (B, feature_dim): what probes and predictions see."""
+        features: Tensor = self(batch["clip"])
+        return features
+
     def prepare(self, clip: Tensor) -> Tensor:
         """uint8 (B, T, H, W, 3) to the network's float32 (B, 3, T, H, W), with ImageNet's mean and deviation."""
         clip = normalise(clip)
         return clip.contiguous(memory_format=torch.channels_last_3d) if self.channels_last else clip
-
-    def generator(self, *numbers: int) -> torch.Generator:
-        """A fresh generator on the CPU that depends on the seed and the numbers alone."""
-        seed = 0
-        for number in (self.seed, *numbers):
-            # Knuth's multiplicative hash keeps neighbouring seeds and steps apart.
-            seed = (seed ^ number) * 6364136223846793005 + 1442695040888963407 & (2**63 - 1)
-        return torch.Generator().manual_seed(seed)
 
     def encode_keys(self, clip: Tensor, generator: torch.Generator) -> Tensor:
         """Keys of clips, normalised with other neighbours than their queries had.
@@ -169,60 +159,24 @@ class MomentumContrast(LightningModule):
         Returns:
             float (P, D), without gradient.
         """
-        rank, size = world()
-        pairs = len(clip)
-        if not self.shuffle_keys:
-            keys: Tensor = self.key_encoder(self.prepare(clip))
-            return keys
-        order = torch.randperm(pairs * size, generator=generator).to(clip.device)
-        mine = slice(rank * pairs, (rank + 1) * pairs)
-        shuffled = all_gather(clip)[order[mine]]
-        return all_gather(self.key_encoder(self.prepare(shuffled)))[order.argsort()[mine]]
+        order = self.draw_order(len(clip), generator)
+        return self.encode_shuffled(lambda rows: self.key_encoder(self.prepare(rows)), clip, order)
 
     def training_step(self, batch: ClipBatch, batch_index: int) -> Tensor:
         """Contrast the two views of a batch (equation 5.1)."""
-        # Batches done so far, also after a resume; the number of optimizer steps stands still while gradients gather.
-        done = self.trainer.fit_loop.epoch_loop.batch_progress.total.processed  # type: ignore[attr-defined]
-        generator = self.generator(done)
+        generator = self.generator(self.batches_done())
         query_clip, key_clip = self.views(batch["clip"], generator)
         query = self.query_encoder(self.prepare(query_clip))  # (P, D)
         key = self.encode_keys(key_clip, generator)  # (P, D), no gradient
-        keys = all_gather(nn.functional.normalize(key.float(), dim=1))  # (G, D)
+        keys = all_gather(unit(key))  # (G, D)
         first = world()[0] * len(query)
         others = keys if self.in_batch_negatives else None
         losses, _ = self.info_nce(query, key, self.queue.keys.clone(), others, first)
         loss: Tensor = losses.mean()
-        self._stop_unless_finite(loss, batch)
+        self.stop_unless_finite(loss, batch["path"])
         self.queue.push(keys)
-        # Processes hold equal shares of a training batch, so the mean of their means is that of the global batch.
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(query), sync_dist=True)
-        accuracy = self._pair_accuracy(query, keys, first)
-        self.log("train/pair_accuracy", accuracy, prog_bar=True, batch_size=len(query), sync_dist=True)
-        if len(self.queue.keys):
-            oldest = self.queue.count.clamp(max=len(self.queue.keys)) / len(keys)
-            self.log("train/queue_fill", self.queue.filled, prog_bar=True, batch_size=len(query))
-            self.log("train/queue_age", oldest, batch_size=len(query))
+        self.log_training(loss, self.pair_accuracy(query, keys, first), self.queue, len(keys), len(query))
         return loss
-
-    @staticmethod
-    @torch.no_grad()
-    def _pair_accuracy(query: Tensor, keys: Tensor, first: int) -> Tensor:
-        """Share of queries whose own key is the nearest of the global batch's keys, the queue left out."""
-        nearest = (query.detach().float() @ keys.T).argmax(1)
-        return (nearest == torch.arange(len(query), device=query.device) + first).float().mean()
-
-    def _stop_unless_finite(self, loss: Tensor, batch: ClipBatch) -> None:
-        """Raise before a non-finite loss reaches the weights."""
-        if not torch.isfinite(loss):
-            files = ", ".join(batch["path"][:4]) + (", ..." if len(batch["path"]) > 4 else "")
-            place = f"step {self.trainer.global_step}, learning rate {self.current_rate():.3g}, batch of {files}"
-            raise ValueError(
-                f"the loss is {loss.item()} at {place}: lower model.learning_rate, or set trainer.precision to 32-true"
-            )
-
-    def current_rate(self) -> float:
-        """Learning rate of the next optimizer step."""
-        return float(self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Lightning's own signature
         """Step, then let the key encoder follow: once per optimizer step, however many batches it gathered."""
@@ -242,39 +196,13 @@ class MomentumContrast(LightningModule):
             return
         query_clip, key_clip = self.views(batch["clip"], self.generator(-1, batch_index))
         query, key = self.query_encoder(self.prepare(query_clip)), self.key_encoder(self.prepare(key_clip))
-        keys = nn.functional.normalize(key.float(), dim=1)
+        keys = unit(key)
         losses, _ = self.info_nce(query, key, keys[:0], keys)
-        self.held_out_loss.update(losses)
-        self.held_out_pair_accuracy.update(self._pair_accuracy(query, keys, 0), weight=len(query))
-        self.log(f"{split}/loss", self.held_out_loss, batch_size=len(query))
-        self.log(f"{split}/pair_accuracy", self.held_out_pair_accuracy, batch_size=len(query))
+        self.log_held_out(split, losses, self.pair_accuracy(query, keys, 0))
 
     def predict_step(self, batch: ClipBatch, batch_index: int) -> dict[str, Any]:
         """Features of a batch: ``feature`` float32 (B, feature_dim), ``label`` and ``video`` int64 (B,), ``path``."""
-        return {"feature": self(batch["clip"]), **{name: batch[name] for name in ("label", "video", "path")}}
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Cosine decay to zero over the run, step by step (5.4.1)."""
-        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer: torch.optim.Optimizer
-        if self.optimizer == "sgd":
-            optimizer = torch.optim.SGD(parameters, self.learning_rate, momentum=0.9, weight_decay=self.weight_decay)
-        else:
-            optimizer = torch.optim.AdamW(parameters, self.learning_rate, weight_decay=self.weight_decay)
-
-        def rate(step: int) -> float:
-            if step < self.warmup_steps:
-                return (step + 1) / (self.warmup_steps + 1)
-            if step == 0:
-                # The length of the run is not asked for yet: Lightning would start the loader to count its batches,
-                # before a resumed run knows where to go on.
-                return 1.0
-            steps = int(self.trainer.estimated_stepping_batches)
-            done = (step - self.warmup_steps) / max(steps - self.warmup_steps, 1)
-            return (1 + math.cos(math.pi * min(done, 1.0))) / 2
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return {"feature": self.features(batch), **{name: batch[name] for name in ("label", "video", "path")}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say inside the checkpoint what network it holds and what it was fed with."""

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.networks.heads import ProjectionHead
-from lightning_modules.networks.video_network import VideoNetwork
+from lightning_modules.networks.network import Network
 
 
-def encoder(network: VideoNetwork, head: ProjectionHead) -> nn.Sequential:
-    """A network and its projection head: float (B, 3, T, H, W) to (B, D); its keys are ``network.*`` and ``head.*``."""
+def encoder(network: Network, head: ProjectionHead) -> nn.Sequential:
+    """A network and its projection head: what the network takes to (B, D); its keys are ``network.*``, ``head.*``."""
     return nn.Sequential(OrderedDict(network=network, head=head))
 
 
@@ -36,11 +36,11 @@ class MomentumEncoder(nn.Module):
         self.requires_grad_(False)
 
     @torch.no_grad()
-    def forward(self, clip: Tensor) -> Tensor:
-        """Encode keys without gradient: float (B, 3, T, H, W) to (B, D)."""
+    def forward(self, view: Tensor) -> Tensor:
+        """Encode keys without gradient: what the network takes to (B, D)."""
         for module in self.children():
-            clip = module(clip)
-        return clip
+            view = module(view)
+        return view
 
     @torch.no_grad()
     def update(self, source: nn.Module) -> None:

@@ -1,13 +1,12 @@
 """What every video network offers."""
 
-import inspect
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
+from lightning_modules.networks.network import Network
 
-class VideoNetwork(nn.Module):
+
+class VideoNetwork(Network):
     """Clip in, features out: the children in their order are the stages, then a global average pool.
 
     A subclass keeps each argument of its constructor, ``batch_norm_eps`` among them, as an attribute of the same name,
@@ -18,16 +17,6 @@ class VideoNetwork(nn.Module):
     """
 
     batch_norm_eps: float
-
-    def __init__(self, feature_dim: int) -> None:
-        super().__init__()
-        self.feature_dim = feature_dim
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The constructor's arguments as plain JSON types: ``type(network)(**network.arguments)`` builds its like."""
-        values = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     def initialise(self) -> None:
         """Draw the weights as torchvision's video networks do: He et al. 2015 (fan out), norms 1 and 0, no bias."""

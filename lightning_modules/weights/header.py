@@ -8,7 +8,7 @@ from typing import Any, TypedDict, cast
 import torch
 
 from lightning_modules import networks
-from lightning_modules.networks import VideoNetwork
+from lightning_modules.networks import Network
 from lightning_modules.weights.preprocessing import Preprocessing
 
 FORMAT = "video-efficient-zoo/1"
@@ -34,7 +34,7 @@ class Header(TypedDict):
     torch: str
 
 
-def describe(network: VideoNetwork, method: str, data: str, preprocessing: Preprocessing | Mapping[str, Any]) -> Header:
+def describe(network: Network, method: str, data: str, preprocessing: Preprocessing | Mapping[str, Any]) -> Header:
     """Header of a network's weights.
 
     Args:
@@ -106,14 +106,14 @@ def read_preprocessing(facts: Mapping[str, Any], source: str) -> Preprocessing:
         raise WeightsError(f"{source}: its preprocessing {dict(facts)} does not fit: {error}") from error
 
 
-def build_network(header: Header, source: str) -> VideoNetwork:
+def build_network(header: Header, source: str) -> Network:
     """Network that a header describes, freshly initialised.
 
     Raises:
         WeightsError: An architecture that `lightning_modules.networks` lacks, or arguments that it does not take.
     """
     network_class = getattr(networks, header["architecture"], None)
-    if not (isinstance(network_class, type) and issubclass(network_class, VideoNetwork)):
+    if not (isinstance(network_class, type) and issubclass(network_class, Network)):
         raise WeightsError(
             f"{source} holds a {header['architecture']}, which lightning_modules.networks lacks; build the network "
             "yourself and fill it with load_weights"

@@ -3,17 +3,18 @@
 from pathlib import Path
 
 from lightning_modules import networks
-from lightning_modules.networks import VideoNetwork
+from lightning_modules.networks import Network
 from lightning_modules.weights import catalogue
 from lightning_modules.weights.files import read_weights_file
 from lightning_modules.weights.header import WeightsError, build_network, read_preprocessing
-from lightning_modules.weights.importers.load import Format, architecture_of, choose_importer, fill
+from lightning_modules.weights.importers.architecture import architecture_of
+from lightning_modules.weights.importers.load import Format, choose_importer, fill
 from lightning_modules.weights.preprocessing import Preprocessing
 
 
 def load_pretrained(
     source: str | Path, format: Format = "auto", folder: Path | None = None
-) -> tuple[VideoNetwork, Preprocessing]:
+) -> tuple[Network, Preprocessing]:
     """Build the network that a file holds, fill it, and say how to prepare clips for it.
 
     ::
@@ -46,9 +47,10 @@ def load_pretrained(
     else:
         architecture = architecture_of(importer.convert(file.tensors)[0])
         published = importer.networks.get(architecture or "")
-        if architecture is None or published is None:
+        if architecture is None or published is None or published.preprocessing is None:
             raise WeightsError(
-                f"{file.path} does not say which network it holds; build the network and fill it with load_weights"
+                f"{file.path} does not say which network it holds or how clips are prepared; build the network and "
+                "fill it with load_weights"
             )
         network = getattr(networks, architecture)(**published.arguments)
         preprocessing = published.preprocessing

@@ -74,10 +74,10 @@ def test_probe_tells_good_features(videos, tmp_path):
             self.known = known
             self.weight = torch.nn.Parameter(torch.zeros(1))
 
-        def forward(self, clip):
-            labels = self.labels[: len(clip)]
-            self.labels = self.labels[len(clip) :]
-            return torch.nn.functional.one_hot(labels, 12).float() if self.known else torch.rand(len(clip), 12)
+        def features(self, batch):
+            count = len(batch["clip"])
+            labels, self.labels = self.labels[:count], self.labels[count:]
+            return torch.nn.functional.one_hot(labels, 12).float() if self.known else torch.rand(count, 12)
 
     module = data(videos)
     module.prepare_data()

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from lightning_modules.weights.importers.architecture import architecture_of
 from lightning_modules.weights.preprocessing import Preprocessing
 
 
@@ -15,11 +16,11 @@ class PublishedNetwork:
 
     Args:
         arguments: Arguments of our class, where they differ from its defaults.
-        preprocessing: What the source's evaluation does to a clip.
+        preprocessing: What the source's evaluation does to a clip; ``None`` for networks of other data.
     """
 
-    arguments: Mapping[str, Any]
-    preprocessing: Preprocessing
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    preprocessing: Preprocessing | None = None
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,10 @@ class Importer:
     Args:
         name: What ``format`` is called.
         marks: A file is the source's if each of these begins some key.
+        one_of: And if one of these does, where there are any.
         backbone: Prefix of the backbone's keys, which is taken off.
+        others: Prefixes of further backbones, where a file may hold several: the one that a network's architecture
+            fits is loaded, the rest is dropped.
         dropped: Keys, or beginnings of keys that end in a dot, that no backbone needs.
         drops_rest: Whether every other key is dropped as well.
         rename: From the source's name of a backbone's key, without the prefix, to ours.
@@ -39,7 +43,9 @@ class Importer:
 
     name: str
     marks: tuple[str, ...] = ()
+    one_of: tuple[str, ...] = ()
     backbone: str = ""
+    others: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     drops_rest: bool = False
     rename: Callable[[str], str] = str
@@ -49,23 +55,40 @@ class Importer:
     def recognises(self, keys: Collection[str], has_header: bool) -> bool:
         """Whether a file with these keys is the source's."""
         marked = all(any(key.startswith(mark) for key in keys) for mark in self.marks)
+        marked = marked and (not self.one_of or any(key.startswith(self.one_of) for key in keys))
         return marked and (has_header or not self.needs_header)
 
     def drops(self, key: str) -> bool:
         """Whether a key is known and needed by no backbone."""
         return any(key == name or (name.endswith(".") and key.startswith(name)) for name in self.dropped)
 
-    def convert(self, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str], list[str]]:
-        """Backbone tensors by our names; keys dropped; keys unknown to this importer."""
+    def prefix(self, keys: Collection[str], architecture: str | None) -> str:
+        """Prefix of the backbone to load: that of an architecture, or the first."""
+        for prefix in (self.backbone, *self.others):
+            own = {self.rename(key.removeprefix(prefix)) for key in keys if key.startswith(prefix)}
+            if architecture is not None and architecture_of(own) == architecture:
+                return prefix
+        return self.backbone
+
+    def convert(
+        self, tensors: Mapping[str, Tensor], architecture: str | None = None
+    ) -> tuple[dict[str, Tensor], list[str], list[str]]:
+        """Backbone tensors by our names; keys dropped; keys unknown to this importer.
+
+        Args:
+            tensors: By the file's keys.
+            architecture: Class of the network to fill, where a file may hold several.
+        """
+        prefix = self.prefix(tensors, architecture) if self.others else self.backbone
         converted: dict[str, Tensor] = {}
         dropped: list[str] = []
         unknown: list[str] = []
         for key, tensor in tensors.items():
             if self.drops(key):
                 dropped.append(key)
-            elif key.startswith(self.backbone):
-                converted[self.rename(key.removeprefix(self.backbone))] = tensor
-            elif self.drops_rest:
+            elif key.startswith(prefix):
+                converted[self.rename(key.removeprefix(prefix))] = tensor
+            elif self.drops_rest or key.startswith((self.backbone, *self.others)):
                 dropped.append(key)
             else:
                 unknown.append(key)

@@ -9,23 +9,25 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from lightning_modules.networks import VideoNetwork
+from lightning_modules.networks import Network, VideoNetwork
 from lightning_modules.weights import catalogue
 from lightning_modules.weights.files import WeightsFile, read_weights_file, shorten
 from lightning_modules.weights.header import WeightsError
+from lightning_modules.weights.importers.architecture import architecture_of
 from lightning_modules.weights.importers.ctp import CTP
 from lightning_modules.weights.importers.importer import Importer
+from lightning_modules.weights.importers.skeleton_contrast import SKELETON_CONTRAST
 from lightning_modules.weights.importers.torchvision import TORCHVISION
 from lightning_modules.weights.importers.tubelet_contrast import TUBELET_CONTRAST
-from lightning_modules.weights.importers.zoo import CHECKPOINT, SAFETENSORS
+from lightning_modules.weights.importers.zoo import CHECKPOINT, REPRESENTATIONS, SAFETENSORS
 
-Format = Literal["auto", "checkpoint", "safetensors", "tubelet_contrast", "ctp", "torchvision"]
+Format = Literal["auto", "checkpoint", "safetensors", "tubelet_contrast", "skeleton_contrast", "ctp", "torchvision"]
 
 # The first that recognises a file reads it: from the most to the least particular.
-IMPORTERS = (CHECKPOINT, SAFETENSORS, TUBELET_CONTRAST, CTP, TORCHVISION)
+IMPORTERS = (CHECKPOINT, REPRESENTATIONS, SAFETENSORS, TUBELET_CONTRAST, SKELETON_CONTRAST, CTP, TORCHVISION)
 
 # What a network may do otherwise than in the run that its weights come from; all else changes its features.
-_FREE_ARGUMENTS = {"samples_per_norm", "motion_stem", "batch_norm_eps"}
+_FREE_ARGUMENTS = {"samples_per_norm", "motion_stem", "batch_norm_eps", "dropout"}
 
 _log = logging.getLogger(__name__)
 
@@ -60,14 +62,15 @@ class LoadReport:
 
 
 def load_weights(
-    network: VideoNetwork, source: str | Path, format: Format = "auto", folder: Path | None = None
+    network: Network, source: str | Path, format: Format = "auto", folder: Path | None = None
 ) -> LoadReport:
     """Fill a network from a file, in place.
 
-    Understood are this project's checkpoints and safetensors files, torchvision's, microsoft/CtP's and
-    fmthoker/tubelet-contrast's; they are told apart by their keys. Every key of the file is used, or dropped by name;
-    every tensor of the network is found (batch norm's batch counters, which old files lack, excepted). Batch norm's eps
-    is set to that of the source. Nothing is downloaded.
+    Understood are this project's checkpoints and safetensors files, torchvision's, microsoft/CtP's,
+    fmthoker/tubelet-contrast's and fmthoker/skeleton-contrast's; they are told apart by their keys. Of a file with
+    several networks the one of this network's class is taken. Every key of the file is used, or dropped by name; every
+    tensor of the network is found (batch norm's batch counters, which old files lack, excepted). Batch norm's eps is
+    set to that of the source. Nothing is downloaded.
 
     Args:
         network: Backbone to fill.
@@ -91,7 +94,7 @@ def choose_importer(file: WeightsFile, format: Format = "auto") -> Importer:
     Raises:
         WeightsError: None, or not the one asked for, knows the file's keys.
     """
-    names = [importer.name for importer in IMPORTERS]
+    names = list(dict.fromkeys(importer.name for importer in IMPORTERS))
     if format not in ("auto", *names):
         raise WeightsError(f"format {format!r} is unknown; it is auto or one of {', '.join(names)}")
     for importer in IMPORTERS:
@@ -101,22 +104,23 @@ def choose_importer(file: WeightsFile, format: Format = "auto") -> Importer:
     raise WeightsError(f"{file.path} is not {wanted}; its keys are {shorten(list(file.tensors))}")
 
 
-def fill(network: VideoNetwork, file: WeightsFile, importer: Importer) -> LoadReport:
+def fill(network: Network, file: WeightsFile, importer: Importer) -> LoadReport:
     """Fill a network from an open file, see `load_weights`.
 
     Raises:
         WeightsError: The file does not fit the network.
     """
     architecture = type(network).__name__
-    tensors, dropped, unknown = importer.convert(file.tensors)
+    tensors, dropped, unknown = importer.convert(file.tensors, architecture)
     own = network.state_dict()
+    source = _source_arguments(file, importer, architecture)
     absent = [key for key in own if key not in tensors]
     fresh = [key for key in absent if key.endswith(".num_batches_tracked")]
     problems = [
         _listed("missing", [key for key in absent if key not in fresh]),
         _listed("unexpected", [key for key in tensors if key not in own] + unknown),
         _listed("of another shape", _misshapen(tensors, own)),
-        _listed("set otherwise", _changed(file, network)),
+        _listed("set otherwise", _changed(source, network)),
     ]
     if any(problems):
         raise WeightsError(
@@ -124,27 +128,14 @@ def fill(network: VideoNetwork, file: WeightsFile, importer: Importer) -> LoadRe
             f"{_remedy(file, tensors, architecture)}"
         )
     network.load_state_dict(tensors, strict=False)
-    if file.header is not None:
-        eps = file.header["arguments"].get("batch_norm_eps")
-    else:
-        published = importer.networks.get(architecture)
-        eps = published.arguments.get("batch_norm_eps") if published else None
-    if eps is not None:
+    eps = source.get("batch_norm_eps")
+    if eps is not None and isinstance(network, VideoNetwork):
         network.set_batch_norm_eps(eps)
     report = LoadReport(
         file.path, importer.name, architecture, len(own) - len(fresh), tuple(dropped), tuple(fresh), eps
     )
     _log.info("%s", report)
     return report
-
-
-def architecture_of(keys: Mapping[str, Any]) -> str | None:
-    """Class name of the network that has these keys, ``None`` if it is none of ours."""
-    if "conv3d_1a_7x7.conv3d.weight" in keys:
-        return "I3D"
-    if "stem.3.weight" in keys:
-        return "R2Plus1D"
-    return "R3D" if "stem.0.weight" in keys else None
 
 
 def _misshapen(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
@@ -155,14 +146,20 @@ def _misshapen(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list
     ]
 
 
-def _changed(file: WeightsFile, network: VideoNetwork) -> list[str]:
+def _source_arguments(file: WeightsFile, importer: Importer, architecture: str) -> Mapping[str, Any]:
+    """Arguments of the network of an architecture that a file holds, as far as they are known."""
+    if file.header is not None:
+        return file.header["arguments"] if file.header["architecture"] == architecture else {}
+    published = importer.networks.get(architecture)
+    return published.arguments if published else {}
+
+
+def _changed(source: Mapping[str, Any], network: Network) -> list[str]:
     """Arguments that leave all shapes alone and yet make another network, such as strides."""
-    if file.header is None or file.header["architecture"] != type(network).__name__:
-        return []
     arguments = network.arguments
     return [
         f"{name} ({value} in the file, {arguments.get(name)} in the network)"
-        for name, value in file.header["arguments"].items()
+        for name, value in source.items()
         if name not in _FREE_ARGUMENTS and arguments.get(name) != value
     ]
 
@@ -174,7 +171,7 @@ def _remedy(file: WeightsFile, tensors: Mapping[str, Tensor], architecture: str)
     found = architecture_of(tensors)
     if found is not None and found != architecture:
         return f"It looks like a {found}: set the network to lightning_modules.networks.{found}"
-    return "Set the network's widths, blocks and norm to those of the file, or take another file"
+    return "Set the network's widths, blocks and norm (hidden_dim, channels) to those of the file, or take another file"
 
 
 def _listed(what: str, names: list[str]) -> str:

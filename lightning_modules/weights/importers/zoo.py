@@ -8,4 +8,13 @@ CHECKPOINT = Importer(
     name="checkpoint", marks=("query_encoder.network.",), backbone="query_encoder.network.", drops_rest=True
 )
 
+# A checkpoint of skeleton contrast, which holds a network for each representation.
+REPRESENTATIONS = Importer(
+    name="checkpoint",
+    marks=("query_encoders.0.network.",),
+    backbone="query_encoders.0.network.",
+    others=tuple(f"query_encoders.{number}.network." for number in range(1, 4)),
+    drops_rest=True,
+)
+
 SAFETENSORS = Importer(name="safetensors", needs_header=True)
