@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict, cast
@@ -94,6 +95,7 @@ class SampleDataModule(LightningDataModule):
         # With fewer evaluation samples than processes some have none.
         self.allow_zero_length_dataloader_with_multiple_devices = True
 
+    @abstractmethod
     def dataset(self, samples: SampleList, training: bool) -> Dataset[Any]:
         """Return what reads listed samples, by ``Draw``.
 
@@ -101,11 +103,10 @@ class SampleDataModule(LightningDataModule):
             samples: a list of ``setup``, or a part of one.
             training: whether to draw at random.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def collate(self, samples: list[Any]) -> Any:  # noqa: ANN401 - a batch of datamodules/batch.py
         """Put samples of ``dataset`` into a batch."""
-        raise NotImplementedError
 
     def train_dataloader(self) -> Loader:
         """Return batches in an order that depends on the seed and the batch number alone.

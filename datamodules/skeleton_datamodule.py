@@ -1,5 +1,6 @@
 """What the data modules of skeletons share: prepared sequences in two lists."""
 
+from abc import abstractmethod
 from pathlib import Path
 
 from datamodules.sample_datamodule import SampleDataModule
@@ -20,9 +21,9 @@ class SkeletonDataModule(SampleDataModule):
     collate = staticmethod(collate)
 
     @property
+    @abstractmethod
     def folder(self) -> Path:
         """Folder of the prepared sequences, as of ``skeleton_dataset.read_index``."""
-        raise NotImplementedError
 
     def dataset(self, samples: SampleList, training: bool) -> SkeletonDataset:
         """Return the sequences of a list."""
