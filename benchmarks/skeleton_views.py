@@ -10,12 +10,10 @@ end with two views (B, 3, 64, 25, 2) of each batch. They go through all sequence
 """
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
+from turns import measure
 
 from lightning_modules.views.skeleton import SkeletonAugmentation
 
@@ -70,21 +68,6 @@ class Reference:
             sequence = np.array(stored)
             pairs.append((self.view(sequence, frames), self.view(sequence, frames)))
         return [torch.from_numpy(np.stack(views)) for views in zip(*pairs, strict=True)]
-
-
-def measure(work: dict[str, Callable[[], object]], rounds: int, wait: Callable[[], None]) -> dict[str, float]:
-    """Run every piece of work in turns and return medians in seconds."""
-    times: dict[str, list[float]] = {name: [] for name in work}
-    for run in work.values():
-        run()
-    for _ in range(rounds):
-        for name, run in work.items():
-            wait()
-            start = time.perf_counter()
-            run()
-            wait()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def main() -> None:

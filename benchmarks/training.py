@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader, IterableDataset
+from turns import measure
 
 from datamodules.batch import ClipBatch
 from lightning_modules import TubeletContrast
@@ -64,19 +65,7 @@ class Stopwatch(Callback):
         return statistics.median(end - start for start, end in itertools.pairwise(self.ends[warmup - 1 :]))
 
 
-def median_time(work: Callable[[], object], rounds: int, wait: Callable[[], None]) -> float:
-    """Return the median of some runs in seconds, after one that does not count."""
-    times = []
-    for _ in range(rounds + 1):
-        wait()
-        start = time.perf_counter()
-        work()
-        wait()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
-
-
-def measure(device: str, precision: Any, channels_last: bool, compiled: bool, batch_size: int, steps: int) -> str:  # noqa: ANN401
+def row(device: str, precision: Any, channels_last: bool, compiled: bool, batch_size: int, steps: int) -> str:  # noqa: ANN401
     """Train for a few steps and return one row of the table."""
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     warmup = 3 if device == "cuda" or compiled else 1
@@ -104,7 +93,8 @@ def measure(device: str, precision: Any, channels_last: bool, compiled: bool, ba
     step = stopwatch.median(warmup)
     model.to(device)
     clip = data.clip.to(device)
-    views = median_time(lambda: [model.prepare(view) for view in model.views(clip, model.generator(0))], steps, wait)
+    work = {"views": lambda: [model.prepare(view) for view in model.views(clip, model.generator(0))]}
+    views = measure(work, steps, wait)["views"]
     rate = batch_size / step
     return (
         f"| {precision} | {'on' if channels_last else 'off'} | {'on' if compiled else 'off'} | {1000 * step:,.0f} "
@@ -132,7 +122,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     compilation = {"off": (False,), "on": (True,), "both": (False, True)}[arguments.compile]
     for setting in itertools.product(arguments.precisions, (False, True), compilation):
-        print(measure(device, *setting, arguments.batch_size, arguments.steps), flush=True)
+        print(row(device, *setting, arguments.batch_size, arguments.steps), flush=True)
 
 
 if __name__ == "__main__":

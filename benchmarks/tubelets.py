@@ -11,14 +11,12 @@ gives medians in milliseconds a pair.
 
 import argparse
 import itertools
-import statistics
-import time
-from collections.abc import Callable
 
 import cv2
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter1d
+from turns import measure
 
 from lightning_modules.views.clip import ClipAugmentation, flip, normalise, recolour_
 from lightning_modules.views.memory import empty
@@ -194,21 +192,6 @@ def crop(clips: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     for result, clip, x, y in zip(cropped, clips, left, top, strict=True):
         result.copy_(clip[:, y : y + SIDE, x : x + SIDE])
     return cropped
-
-
-def measure(work: dict[str, Callable[[], object]], rounds: int, wait: Callable[[], None]) -> dict[str, float]:
-    """Run every piece of work in turns and return medians in seconds."""
-    times: dict[str, list[float]] = {name: [] for name in work}
-    for run in work.values():
-        run()
-    for _ in range(rounds):
-        for name, run in work.items():
-            wait()
-            start = time.perf_counter()
-            run()
-            wait()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def main() -> None:

@@ -9,8 +9,6 @@ import csv
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from pytorch_lightning.utilities import rank_zero_info
 
 from datamodules.kinetics import KineticsDataModule
 from datamodules.moving_shapes import CLASSES, render
+from datamodules.writers.folder import write_folder
 from datamodules.writers.video import write_video
 
 FPS = 30
@@ -121,20 +120,13 @@ class SyntheticKineticsDataModule(KineticsDataModule):
         """Write the videos and lists unless they are there."""
         if self.root.is_dir():
             return
-        self.root.parent.mkdir(parents=True, exist_ok=True)
         count = self.content["train_videos"] + self.content["val_videos"]
         rank_zero_info(f"SyntheticKineticsDataModule: writing {count:,} small videos to {self.root}")
-        folder = Path(tempfile.mkdtemp(prefix=f"{self.root.name}.", dir=self.root.parent))
-        try:
-            for number, split in enumerate(("train", "val")):
-                write_split(folder, split, number, **self.content)
-            folder.rename(self.root)
-        except OSError:
-            # Another process was first, which is as good; anything else (a full disk) is an error.
-            if not self.root.is_dir():
-                raise
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        write_folder(self.root, self._write)
+
+    def _write(self, folder: Path) -> None:
+        for number, split in enumerate(("train", "val")):
+            write_split(folder, split, number, **self.content)
 
 
 def write_split(

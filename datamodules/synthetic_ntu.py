@@ -6,8 +6,6 @@ real one, performers differ, each acts in some of the setups, and three cameras 
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -24,6 +22,7 @@ from datamodules.ntu import NTUSkeletonDataModule
 from datamodules.ntu_protocol import Benchmark, Protocol, SampleName
 from datamodules.prepare_ntu import Bodies, available_cores
 from datamodules.sample_datamodule import START_METHOD, require_positive
+from datamodules.writers.folder import write_folder
 from datamodules.writers.skeleton import write_skeleton
 
 NUM_SETUPS = 4
@@ -94,25 +93,10 @@ class SyntheticNTUDataModule(NTUSkeletonDataModule):
     def prepare_data(self) -> None:
         """Write the files unless they are there, and preprocess them."""
         if not self.root.is_dir():
-            self._write()
+            performances = list(self.content.performances())
+            rank_zero_info(f"{type(self).__name__}: writing {3 * len(performances):,} .skeleton files to {self.root}")
+            write_folder(self.root, partial(write_performances, self.content, performances))
         super().prepare_data()
-
-    def _write(self) -> None:
-        self.root.parent.mkdir(parents=True, exist_ok=True)
-        performances = list(self.content.performances())
-        rank_zero_info(f"{type(self).__name__}: writing {3 * len(performances):,} .skeleton files to {self.root}")
-        folder = Path(tempfile.mkdtemp(prefix="skeletons.", dir=self.root.parent))
-        try:
-            write = partial(write_performance, folder, self.content)
-            with ProcessPoolExecutor(available_cores(), get_context(START_METHOD)) as pool:
-                list(pool.map(write, performances, chunksize=8))
-            folder.rename(self.root)
-        except OSError:
-            # Another process was first, which is as good; anything else (a full disk) is an error.
-            if not self.root.is_dir():
-                raise
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def _count_classes(self) -> int:
         return len(CLASSES)
@@ -146,6 +130,13 @@ class Content(NamedTuple):
         rng = np.random.default_rng([self.content_seed, *name._replace(camera=0)])
         partner = int(rng.integers(1, self.performers + 1))
         return perform(name.action - 1, (self.performer(name.subject), self.performer(partner)), rng)
+
+
+def write_performances(content: Content, performances: list[SampleName], folder: Path) -> None:
+    """Write what the three cameras see of some performances, on all cores."""
+    write = partial(write_performance, folder, content)
+    with ProcessPoolExecutor(available_cores(), get_context(START_METHOD)) as pool:
+        list(pool.map(write, performances, chunksize=8))
 
 
 def write_performance(folder: Path, content: Content, name: SampleName) -> None:
