@@ -244,8 +244,8 @@ def test_written_once_and_the_same_again(tmp_path):
 def test_modules_that_start_together_share_one_folder(tmp_path):
     modules = [tiny(tmp_path, performers=1) for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda module: module._write(), modules))
-    assert [path.name for path in modules[0].root.parent.iterdir()] == ["skeletons"]
+        list(pool.map(lambda module: module.prepare_data(), modules))
+    assert sorted(path.name for path in modules[0].root.parent.iterdir()) == ["listed", "skeletons"]
     assert len(list(modules[0].root.iterdir())) == 42
 
 
