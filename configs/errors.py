@@ -108,6 +108,9 @@ def boil_down(message: str, options: list[str], arguments: list[str], files: lis
     elif complaint.expected:
         given = re.search(r"Given value: (.*)", message)
         text = f"'{given[1] if given else ''}' is none of: {', '.join(complaint.expected)}"
+        if given and given[1] == "None":
+            # jsonargparse makes a text of a null that is given to an argument of an argument.
+            text += "; a null for an argument's argument has to stand in a config"
     place = None
     if wrong and not any(wrong in argument for argument in arguments):
         place = line_of(wrong, files)

@@ -175,6 +175,10 @@ def test_packages_can_be_named_without_their_module(folder, capsys):
             "fit --config toy.yaml --data VideoFoldrDataModule",
             "data: no class 'VideoFoldrDataModule'; did you mean Video",
         ),
+        (
+            "fit --config tubelet.yaml --model.network.stem_width null",
+            "model.network.stem_width: 'None' is none of: int; a null for an argument's argument",
+        ),
         ("fit --config toy.yaml --trainer.max_step 3", "no key 'trainer.max_step'; did you mean trainer.max_steps?"),
         ("fit --config toy.yaml --trainer.limit_train_batches x", "trainer.limit_train_batches: 'x' is none of: int"),
         ("fit --config toy.yaml --trainer.accelerator xyz", "trainer: You selected an invalid accelerator name"),

@@ -44,7 +44,10 @@ def export(checkpoint: Path, out: Path) -> Header:
     partial = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        mode = partial.stat().st_mode
         save_file(network.state_dict(), partial, metadata={"format": "pt", HEADER_KEY: json.dumps(file.header)})
+        partial.chmod(mode)  # as any new file: safetensors leaves one that its owner alone can read
         partial.replace(out)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{out} cannot be written: {error}; free space or choose another folder") from error

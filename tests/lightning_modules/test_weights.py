@@ -127,7 +127,9 @@ def test_export_and_load_give_identical_features(tmp_path, network_class, norm) 
     header = export(checkpoint, tmp_path / "new" / "model.safetensors")
     assert header["architecture"] == network_class.__name__
     assert header["arguments"] == network.arguments
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.safetensors"]
+    (exported,) = (tmp_path / "new").iterdir()
+    assert exported.name == "model.safetensors"
+    assert exported.stat().st_mode == checkpoint.stat().st_mode  # readable for whom new files are
     for source in (checkpoint, tmp_path / "new" / "model.safetensors"):
         loaded, preprocessing = load_pretrained(source)
         assert type(loaded) is network_class and not loaded.training
