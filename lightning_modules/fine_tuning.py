@@ -77,6 +77,7 @@ class FineTuning(Recognition):
                 raise ValueError(f"train_only: no parameter is called {pattern}; there are {', '.join(parts)}, each .*")
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(any(fnmatchcase(name, pattern) for pattern in self.train_only))
+        self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of all but the frozen layers."""
