@@ -1,6 +1,5 @@
 """Linear evaluation of frozen networks (thesis A.1; tables 3.1, 3.5, 3.6, A.2 to A.4)."""
 
-import warnings
 from typing import Any, Self
 
 import torch
@@ -111,7 +110,6 @@ class LinearProbe(Recognition):
         Raises:
             ValueError: the data module cannot do without its sequences.
         """
-        warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")  # the networks, on purpose
         if not self.cache_features:
             return
         data: Any = getattr(self.trainer, "datamodule", None)

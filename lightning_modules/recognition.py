@@ -1,5 +1,6 @@
 """What the protocols of recognition have in common (thesis A.1, A.2, A.4): networks under a linear classifier."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -108,6 +109,7 @@ class Recognition(Reproducible):
         Raises:
             ValueError: nobody knows it, or the data have more classes than the classifier.
         """
+        warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")  # what is frozen, on purpose
         in_data = getattr(getattr(self.trainer, "datamodule", None), "num_classes", None)
         if self.num_classes is None:
             if not in_data:
