@@ -15,6 +15,7 @@ SUBCOMMANDS = {
     "test": "evaluate on the test split",
     "predict": "write down what the method says of each video",
     "prepare": "preprocess a dataset once, into files that its data module reads",
+    "fuse": "average the scores that several runs predicted",
     "export": "turn a checkpoint into a safetensors file of the network alone",
 }
 
@@ -43,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if subcommand == "prepare":
             return prepare(rest)
+        if subcommand == "fuse":
+            return fuse(rest)
         return export(rest) if subcommand == "export" else train(subcommand, rest)
     except configs.ConfigError as error:
         return complain(str(error), 2)
@@ -162,6 +165,46 @@ def export(arguments: list[str]) -> int:
         return complain(str(error), 1)
     size = options.out.stat().st_size / 2**20
     print(f"wrote {options.out}, {size:.1f} MiB: {header.get('architecture')} of {header.get('method')}")
+    return 0
+
+
+def fuse(arguments: list[str]) -> int:
+    """Fuse the predictions of several runs, and print how good each and all are.
+
+    Args:
+        arguments: those after the subcommand.
+
+    Returns:
+        Exit code, as of ``main``.
+    """
+    parser = argparse.ArgumentParser("lightning fuse", description=SUBCOMMANDS["fuse"], exit_on_error=False)
+    parser.add_argument("runs", nargs="*", type=Path, help="folders of runs with a predictions.npz, or such files")
+    parser.add_argument("--weights", type=float, nargs="+", help="of each run's scores; equal by default")
+    parser.add_argument("--out", type=Path, help="file to write the fused predictions to, e.g. fused.npz")
+    try:
+        options, unknown = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        return complain(f"fuse: {error}", 2)
+    if unknown:
+        return complain(f"fuse: unknown argument {unknown[0]}; it takes runs, --weights and --out FILE", 2)
+    if len(options.runs) < 2:
+        return complain("fuse needs at least two runs, as in: fuse runs/sequence runs/graph", 2)
+    from lightning_modules.metrics.late_fusion import fuse as average
+    from lightning_modules.metrics.late_fusion import read_predictions
+
+    try:
+        runs = [read_predictions(path) for path in options.runs]
+        fused = average(runs, options.weights)
+        if options.out is not None:
+            fused.write(options.out)
+    except (ValueError, OSError) as error:
+        return complain(str(error), 1)
+    rows = [(str(given), run) for given, run in zip(options.runs, runs, strict=True)] + [("fusion", fused)]
+    width = max(len(name) for name, _ in rows)
+    print(f"{'run':<{width}}  top-1 of {len(fused.name):,} in %")
+    for name, run in rows:
+        top1 = run.top1()
+        print(f"{name:<{width}}  {'no labels' if top1 is None else f'{100 * top1:.1f}'}")
     return 0
 
 

@@ -23,20 +23,29 @@ class ClipBatch(TypedDict):
     broken: list[str]
 
 
-class SkeletonBatch(TypedDict):
+class SkeletonRowBatch(TypedDict):
+    """What is listed of B samples, without their sequences.
+
+    Keys:
+        label: int64 (B,), class from 0, -1 where unknown.
+        sample: int64 (B,), row of the sample in its dataset.
+        name: list[str], B sample names such as S001C001P001R001A001.
+    """
+
+    label: Tensor
+    sample: Tensor
+    name: list[str]
+
+
+class SkeletonBatch(SkeletonRowBatch):
     """Sequences of B samples.
 
     Keys:
         skeleton: float32 (B, 3, T, 25, M=2): x, y, z of 25 joints of two actors, metres, preprocessed; T (300) frames,
             those from num_frames on repeat the sequence; the second actor is zeros where there is one actor only.
         num_frames: int64 (B,), frames before the repetition, 1..T.
-        label: int64 (B,), class from 0, -1 where unknown.
-        sample: int64 (B,), row of the sample in its dataset.
-        name: list[str], B sample names such as S001C001P001R001A001.
+        label: see ``SkeletonRowBatch``, as the other two.
     """
 
     skeleton: Tensor
     num_frames: Tensor
-    label: Tensor
-    sample: Tensor
-    name: list[str]

@@ -54,7 +54,9 @@ class NTUSkeletonDataModule(SkeletonDataModule):
             setups.
         cache: where to prepare the files of ``root``; a folder in the user's cache by default.
         bodies: as of ``prepare_ntu.prepare``, for the files of ``root``.
-        global_batch_size: see ``SampleDataModule``, as all that follow.
+        labelled_fraction: see ``SkeletonDataModule``, as all that follow.
+        labelled_seed: see there.
+        global_batch_size: see there.
         eval_batch_size: see there.
         probe_samples: see there.
         num_workers: see there.
@@ -71,13 +73,17 @@ class NTUSkeletonDataModule(SkeletonDataModule):
         protocol: Protocol = "xsub",
         cache: str | Path | None = None,
         bodies: Bodies = "listed",
+        labelled_fraction: float = 1.0,
+        labelled_seed: int | None = None,
         global_batch_size: int = 64,
         eval_batch_size: int = 64,
         probe_samples: int | None = None,
         num_workers: int = 4,
         seed: int = 0,
     ) -> None:
-        super().__init__(global_batch_size, eval_batch_size, probe_samples, num_workers, seed)
+        super().__init__(
+            labelled_fraction, labelled_seed, global_batch_size, eval_batch_size, probe_samples, num_workers, seed
+        )
         self.root = Path(root).expanduser()
         self.benchmark: Benchmark = benchmark
         self.protocol: Protocol = protocol

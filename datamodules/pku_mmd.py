@@ -51,7 +51,9 @@ class PKUMMDSkeletonDataModule(SkeletonDataModule):
         protocol: ``xsub`` or ``xview``: which split list to look for in ``root`` and its folders.
         split_list: the list itself, where it is elsewhere.
         cache: where to write the preprocessed actions; a folder in the user's cache by default.
-        global_batch_size: see ``SampleDataModule``, as all that follow.
+        labelled_fraction: see ``SkeletonDataModule``, as all that follow.
+        labelled_seed: see there.
+        global_batch_size: see there.
         eval_batch_size: see there.
         probe_samples: see there.
         num_workers: see there.
@@ -68,13 +70,17 @@ class PKUMMDSkeletonDataModule(SkeletonDataModule):
         protocol: Literal["xsub", "xview"] = "xsub",
         split_list: str | Path | None = None,
         cache: str | Path | None = None,
+        labelled_fraction: float = 1.0,
+        labelled_seed: int | None = None,
         global_batch_size: int = 64,
         eval_batch_size: int = 64,
         probe_samples: int | None = None,
         num_workers: int = 4,
         seed: int = 0,
     ) -> None:
-        super().__init__(global_batch_size, eval_batch_size, probe_samples, num_workers, seed)
+        super().__init__(
+            labelled_fraction, labelled_seed, global_batch_size, eval_batch_size, probe_samples, num_workers, seed
+        )
         self.root = Path(root).expanduser()
         self.phase: Phase = phase
         self.protocol: Literal["xsub", "xview"] = protocol

@@ -22,7 +22,9 @@ START_METHOD = "fork" if sys.platform == "linux" else None
 Loader = DataLoader[Any]
 
 
-class _Loading(TypedDict):
+class Loading(TypedDict):
+    """Arguments that all loaders share."""
+
     collate_fn: Callable[[list[Any]], Any]
     num_workers: int
     worker_init_fn: Callable[[int], None]
@@ -114,6 +116,10 @@ class SampleDataModule(LightningDataModule):
         Raises:
             ValueError: ``global_batch_size`` does not divide, or the Trainer would replace the sampler.
         """
+        dataset = self.dataset(self.train_samples, training=True)
+        return self._training_loader(dataset, self._loading(persistent=True))
+
+    def _training_loader(self, dataset: Dataset[Any], loading: Loading) -> Loader:
         world_size, rank = self._processes()
         accumulate = 1 if self.trainer is None else self.trainer.accumulate_grad_batches
         share = world_size * accumulate
@@ -133,8 +139,7 @@ class SampleDataModule(LightningDataModule):
             accumulate,
             self._batches_done,
         )
-        dataset = self.dataset(self.train_samples, training=True)
-        loader = TrainLoader(dataset, batch_sampler=sampler, **self._loading(persistent=True))
+        loader = TrainLoader(dataset, batch_sampler=sampler, **loading)
         loader.noun = self.noun
         return loader
 
@@ -170,12 +175,14 @@ class SampleDataModule(LightningDataModule):
         return self._evaluation_loader(known), self._evaluation_loader(held_out)
 
     def _evaluation_loader(self, samples: SampleList, persistent: bool = False) -> Loader:
-        world_size, rank = self._processes()
-        dataset = self.dataset(samples, training=False)
-        sampler = EvaluationSampler(len(samples), rank, world_size)
-        return DataLoader(dataset, batch_size=self.eval_batch_size, sampler=sampler, **self._loading(persistent))
+        return self._once_loader(self.dataset(samples, training=False), len(samples), self._loading(persistent))
 
-    def _loading(self, persistent: bool) -> _Loading:
+    def _once_loader(self, dataset: Dataset[Any], num_samples: int, loading: Loading) -> Loader:
+        world_size, rank = self._processes()
+        sampler = EvaluationSampler(num_samples, rank, world_size)
+        return DataLoader(dataset, batch_size=self.eval_batch_size, sampler=sampler, **loading)
+
+    def _loading(self, persistent: bool) -> Loading:
         """Return the arguments that all loaders share."""
         if self.trainer is not None:
             connector = self.trainer._accelerator_connector

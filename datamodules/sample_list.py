@@ -119,3 +119,27 @@ class SampleList:
         keep = torch.zeros(len(self), dtype=torch.bool)
         keep[rows[: max(1, round(fraction * len(self)))]] = True
         return self.select(keep)
+
+    def labelled_subset(self, fraction: float, seed: int) -> Self:
+        """Return a random part with the same share of each class, in order: semi-supervised learning (table 3.3).
+
+        With one seed a smaller part lies within a larger one.
+
+        Args:
+            fraction: share of each class' samples, 0 < fraction <= 1, rounded; at least one is kept. Samples without a
+                label are left out.
+            seed: of this choice alone.
+
+        Raises:
+            ValueError: ``fraction`` is not in (0, 1].
+        """
+        if not 0 < fraction <= 1:
+            raise ValueError(
+                f"labelled_fraction={fraction} is not a share of the samples; give a number in (0, 1], such as 0.05"
+            )
+        rows = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        keep = torch.zeros(len(self), dtype=torch.bool)
+        for label in range(int(self.labels.max()) + 1 if len(self) else 0):
+            of_class = rows[self.labels[rows] == label]
+            keep[of_class[: max(1, round(fraction * len(of_class)))]] = True
+        return self.select(keep)

@@ -2,23 +2,60 @@
 
 from abc import abstractmethod
 from pathlib import Path
+from typing import Any
 
-from datamodules.sample_datamodule import SampleDataModule
+from pytorch_lightning.utilities import rank_zero_info
+
+from datamodules.sample_datamodule import Loader, Loading, SampleDataModule
 from datamodules.sample_list import SampleList
-from datamodules.skeleton_dataset import Listed, SkeletonDataset, SkeletonList, collate
+from datamodules.skeleton_dataset import Listed, SkeletonDataset, SkeletonList, SkeletonRows, collate
 
 
 class SkeletonDataModule(SampleDataModule):
     """Base of the data modules of skeletons; batches are ``SkeletonBatch``, of whole sequences.
 
     A crop in time is a method's view. Sequences are read alike for training and evaluation, through a memory map.
+
+    Attributes:
+        rows_only: a method that keeps the features of all sequences sets it before its training starts: the loaders of
+            training and validation then give ``SkeletonRowBatch``, in the same order, and read nothing.
+
+    Args:
+        labelled_fraction: share of each class that the training list keeps (``SampleList.labelled_subset``): 0.01,
+            0.05, 0.1 and 0.2 in table 3.3.
+        labelled_seed: of that choice; ``seed`` when None.
+        global_batch_size: see ``SampleDataModule``, as all that follow.
+        eval_batch_size: see there.
+        probe_samples: see there.
+        num_workers: see there.
+        seed: see there.
+
+    Raises:
+        ValueError: a number is out of range.
     """
 
     noun = "sequences"
+    rows_only = False
     train_samples: SkeletonList
     val_samples: SkeletonList
 
     collate = staticmethod(collate)
+
+    def __init__(
+        self,
+        labelled_fraction: float,
+        labelled_seed: int | None,
+        global_batch_size: int,
+        eval_batch_size: int,
+        probe_samples: int | None,
+        num_workers: int,
+        seed: int,
+    ) -> None:
+        super().__init__(global_batch_size, eval_batch_size, probe_samples, num_workers, seed)
+        if not 0 < labelled_fraction <= 1:
+            raise ValueError(f"labelled_fraction={labelled_fraction} must be above 0 and at most 1, such as 0.05")
+        self.labelled_fraction = labelled_fraction
+        self.labelled_seed = seed if labelled_seed is None else labelled_seed
 
     @property
     @abstractmethod
@@ -30,10 +67,50 @@ class SkeletonDataModule(SampleDataModule):
         assert isinstance(samples, SkeletonList)
         return SkeletonDataset(self.folder, samples)
 
+    def train_dataloader(self) -> Loader:
+        """Return batches as of ``SampleDataModule``, of rows alone where that is asked for."""
+        if not self.rows_only:
+            return super().train_dataloader()
+        return self._training_loader(SkeletonRows(self.train_samples), self._loading_rows())
+
+    def val_dataloader(self) -> Loader:
+        """Return the evaluation samples as of ``SampleDataModule``, of rows alone where that is asked for."""
+        if not self.rows_only:
+            return super().val_dataloader()
+        return self._once_loader(SkeletonRows(self.val_samples), len(self.val_samples), self._loading_rows())
+
+    def whole_dataloaders(self) -> tuple[Loader, Loader]:
+        """Return all training and all evaluation samples, each once, in order, dealt out over the processes.
+
+        As ``probe_dataloaders``, but ``sample`` is the row in the whole list.
+        """
+        return self._evaluation_loader(self.train_samples), self._evaluation_loader(self.val_samples)
+
+    def _loading_rows(self) -> Loading:
+        # Sent between processes, a row would take longer than to look it up.
+        return {
+            **self._loading(persistent=False),
+            "collate_fn": _as_it_is,
+            "num_workers": 0,
+            "multiprocessing_context": None,
+        }
+
     def _part(self, train: list[Listed], val: list[Listed]) -> None:
         """Set the two lists; where one is empty the other serves for both."""
         parts = [SkeletonList((sample, sample.action - 1) for sample in part) for part in (train, val)]
+        if self.labelled_fraction < 1 and len(parts[0]):
+            known = len(parts[0])
+            parts[0] = parts[0].labelled_subset(self.labelled_fraction, self.labelled_seed)
+            rank_zero_info(
+                f"{type(self).__name__}: {len(parts[0]):,} of {known:,} training sequences are used, "
+                f"{100 * self.labelled_fraction:g} % of each class, seed {self.labelled_seed}"
+            )
         self.train_samples, self.val_samples = (part if len(part) else parts[1 - i] for i, part in enumerate(parts))
+
+
+def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - typed as one that gets a list
+    """Return a batch that its dataset has put together."""
+    return batch
 
 
 def counts(train: int, val: int, official: tuple[int, int] | None, left_out: dict[str, int]) -> str:

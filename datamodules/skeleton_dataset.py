@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
-from datamodules.batch import SkeletonBatch
+from datamodules.batch import SkeletonBatch, SkeletonRowBatch
 from datamodules.sample_list import SampleList
 from datamodules.sampling.resumable_sampler import Draw
 
@@ -175,6 +175,31 @@ class SkeletonDataset(Dataset[SkeletonSample]):
             "label": self.samples.label(row),
             "sample": row,
             "name": self.samples.path(row),
+        }
+
+
+class SkeletonRows(Dataset[SkeletonRowBatch]):
+    """The same list without its sequences, in whole batches: nothing is read from the disk.
+
+    Args:
+        samples: any sequences.
+    """
+
+    def __init__(self, samples: SkeletonList) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        """Return the number of sequences."""
+        return len(self.samples)
+
+    def __getitems__(self, draws: list[Draw]) -> SkeletonRowBatch:
+        """Return what is listed of some sequences."""
+        rows = [draw.row for draw in draws]
+        sample = torch.tensor(rows)
+        return {
+            "label": self.samples.labels[sample],
+            "sample": sample,
+            "name": [self.samples.path(row) for row in rows],
         }
 
 

@@ -46,6 +46,8 @@ class SyntheticNTUDataModule(NTUSkeletonDataModule):
         noise: float = 1.0,
         protocol: Protocol = "xsub",
         bodies: Bodies = "listed",
+        labelled_fraction: float = 1.0,
+        labelled_seed: int | None = None,
         global_batch_size: int = 64,
         eval_batch_size: int = 64,
         probe_samples: int | None = None,
@@ -62,6 +64,8 @@ class SyntheticNTUDataModule(NTUSkeletonDataModule):
             noise: factor of the sensor's errors; 0 for none.
             protocol: see ``NTUSkeletonDataModule``, as all that follow.
             bodies: see there.
+            labelled_fraction: see there.
+            labelled_seed: see there.
             global_batch_size: see there.
             eval_batch_size: see there.
             probe_samples: see there.
@@ -83,6 +87,8 @@ class SyntheticNTUDataModule(NTUSkeletonDataModule):
             protocol=protocol,
             cache=folder / bodies,
             bodies=bodies,
+            labelled_fraction=labelled_fraction,
+            labelled_seed=labelled_seed,
             global_batch_size=global_batch_size,
             eval_batch_size=eval_batch_size,
             probe_samples=probe_samples,

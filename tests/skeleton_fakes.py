@@ -1,5 +1,6 @@
-"""Tiny ``.skeleton`` files for the tests, of bodies that come and go."""
+"""Tiny ``.skeleton`` files for the tests, of bodies that come and go, and prepared sequences of a few classes."""
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -45,3 +46,29 @@ def write_skeleton(path: Path, num_frames: int = 8, bodies: int = 1, seed: int =
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(skeleton_text(frames))
     return path
+
+
+def write_prepared(folder: Path, train: int = 24, val: int = 12, num_classes: int = 3, num_frames: int = 80) -> Path:
+    """Write what ``lightning prepare ntu`` makes: noise around a pose for each class, told apart easily.
+
+    Subject 1 is for training and subject 3 for testing by ``xsub``; the classes take turns. Sequences are up to 7
+    frames shorter than ``num_frames``, and every other one is of one actor.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(0)
+    actions = np.concatenate([np.arange(train), np.arange(val)]) % num_classes
+    poses = generator.normal(size=(num_classes, 3, 1, 25, 2))
+    noise = 0.3 * generator.normal(size=(train + val, 3, num_frames, 25, 2))
+    sequences = (poses[actions] + noise).astype(np.float32)
+    sequences[::2, ..., 1] = 0
+    frames = num_frames - np.arange(train + val) % 8
+    np.save(folder / "skeletons.npy", sequences)
+    np.save(folder / "num_frames.npy", frames)
+    with (folder / "index.csv").open("w", newline="") as stream:
+        lines = csv.writer(stream)
+        lines.writerow(("name", "subject", "camera", "setup", "action", "frames"))
+        for row, action in enumerate(actions):
+            subject = 1 if row < train else 3
+            name = f"S{row + 1:03d}C001P{subject:03d}R003A{action + 1:03d}"
+            lines.writerow((name, subject, 1, 1, action + 1, frames[row]))
+    return folder

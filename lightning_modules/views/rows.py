@@ -1,6 +1,7 @@
 """Parameters drawn for a batch: tensors that share their leading dimension."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Self
 
 import torch
@@ -23,6 +24,13 @@ class Rows:
         """Cut into parts of ``num_rows`` rows; the last may be shorter."""
         parts = zip(*(torch.split(value, num_rows) for value in self._tensors().values()), strict=True)
         return [dataclasses.replace(self, **dict(zip(self._tensors(), part, strict=True))) for part in parts]
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """Put the rows of several below each other; other fields are those of the first."""
+        columns = zip(*(part._tensors().values() for part in parts), strict=True)
+        joined = {name: torch.cat(column) for name, column in zip(parts[0]._tensors(), columns, strict=True)}
+        return dataclasses.replace(parts[0], **joined)
 
     def __len__(self) -> int:
         """Return the number of rows."""

@@ -1,9 +1,10 @@
-"""Nearest neighbours against a plain loop."""
+"""Nearest neighbours against a plain loop, and accuracies by hand."""
 
 import numpy as np
 import pytest
 import torch
 
+from lightning_modules.metrics.class_accuracy import ClassAccuracy
 from lightning_modules.metrics.nearest_neighbours import nearest_neighbour_top1
 
 
@@ -36,3 +37,14 @@ def test_equals_a_plain_loop(k):
 def test_empty_bank_is_refused():
     with pytest.raises(ValueError, match="0 in the bank"):
         nearest_neighbour_top1(torch.empty(0, 3), torch.empty(0).long(), torch.ones(1, 3), torch.zeros(1).long())
+
+
+def test_class_accuracy_by_hand():
+    score = torch.tensor([[0.5, 0.3, 0.2, 0.0], [0.5, 0.3, 0.2, 0.0], [0.1, 0.2, 0.3, 0.4], [0.9, 0.1, 0.0, 0.0]])
+    label = torch.tensor([0, 1, 1, 0])  # classes 2 and 3 have no samples; 3 is predicted once
+    expected = {(1, False): 2 / 4, (2, False): 3 / 4, (1, True): (1 + 0) / 2, (2, True): (1 + 1 / 2) / 2}
+    for (k, mean_over_classes), accuracy in expected.items():
+        metric = ClassAccuracy(4, k, mean_over_classes)
+        metric.update(score[:3], label[:3])
+        metric.update(score[3:], label[3:])
+        assert metric.compute() == pytest.approx(accuracy)

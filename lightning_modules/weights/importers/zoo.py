@@ -17,4 +17,13 @@ REPRESENTATIONS = Importer(
     drops_rest=True,
 )
 
+# A checkpoint of recognition: one or several networks under a classifier.
+RECOGNITION = Importer(
+    name="checkpoint",
+    marks=("networks.0.", "classifier."),
+    backbone="networks.0.",
+    others=tuple(f"networks.{number}." for number in range(1, 4)),
+    drops_rest=True,
+)
+
 SAFETENSORS = Importer(name="safetensors", needs_header=True)

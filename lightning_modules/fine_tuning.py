@@ -1,0 +1,89 @@
+"""Fine-tuning networks with a classifier: semi-supervised, transfer and supervised recognition (thesis A.1, A.2)."""
+
+from fnmatch import fnmatchcase
+from typing import Literal, Self
+
+from lightning_modules.networks.skeleton_network import SkeletonNetwork
+from lightning_modules.recognition import Recognition
+from lightning_modules.views.skeleton import SequenceCrop
+
+
+class FineTuning(Recognition):
+    """Trains networks and classifier together, from pretrained weights or, without any, from scratch.
+
+    Semi-supervised learning (table 3.3) is this with the data module's ``labelled_fraction``, transfer (table 3.4) with
+    the weights of a run on other data, "supervised only" (tables 3.3, A.1) without ``weights``.
+
+    Layers all of whose parameters are frozen stay in evaluation mode: their batch norm statistics do not move.
+
+    Args:
+        networks: see ``Recognition``, as the next three.
+        weights: see there.
+        crop: see there.
+        num_classes: see there.
+        train_only: patterns of the names of the parameters that train, such as ``classifier.*`` and
+            ``networks.0.l10.*``; all when None.
+        optimizer: see ``Recognition``, as all that follow; Adam in A.1.
+        learning_rate: see there.
+        weight_decay: see there.
+        milestones: see there; of 50 epochs in A.1.
+        seed: see there.
+
+    Raises:
+        ValueError: as of ``Recognition``.
+    """
+
+    def __init__(
+        self,
+        networks: list[SkeletonNetwork],
+        weights: str | list[str | None] | None = None,
+        crop: SequenceCrop | None = None,
+        num_classes: int | None = None,
+        train_only: list[str] | None = None,
+        optimizer: Literal["sgd", "adam", "adamw"] = "adam",
+        learning_rate: float = 1e-4,
+        weight_decay: float = 0.0,
+        milestones: tuple[int, ...] = (30, 40),
+        seed: int = 0,
+    ) -> None:
+        self.train_only = train_only
+        super().__init__(
+            networks=networks,
+            weights=weights,
+            crop=crop,
+            num_classes=num_classes,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            milestones=milestones,
+            seed=seed,
+        )
+
+    def build(self, num_classes: int) -> None:
+        """Make the classifier, and freeze what shall not train.
+
+        Raises:
+            ValueError: a pattern of ``train_only`` matches no parameter.
+        """
+        super().build(num_classes)
+        if self.train_only is None:
+            return
+        names = [name for name, _ in self.named_parameters()]
+        for pattern in self.train_only:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                parts = sorted(
+                    {".".join(name.split(".")[: 3 if name.startswith("networks.") else 1]) for name in names}
+                )
+                raise ValueError(f"train_only: no parameter is called {pattern}; there are {', '.join(parts)}, each .*")
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(any(fnmatchcase(name, pattern) for pattern in self.train_only))
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all but the frozen layers."""
+        super().train(mode)
+        for module in self.networks.modules():
+            own = list(module.parameters(recurse=False))
+            if own and not any(parameter.requires_grad for parameter in own):
+                module.eval()
+        return self

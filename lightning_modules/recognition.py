@@ -1,0 +1,254 @@
+"""What the protocols of recognition have in common (thesis A.1, A.2, A.4): networks under a linear classifier."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn import functional
+from torchmetrics import MeanMetric, Metric
+
+from datamodules.batch import SkeletonBatch
+from lightning_modules.losses.gather import world
+from lightning_modules.metrics.class_accuracy import ClassAccuracy
+from lightning_modules.networks.skeleton_network import SkeletonNetwork
+from lightning_modules.reproducible import Reproducible
+from lightning_modules.views.skeleton import SequenceCrop
+from lightning_modules.weights.header import describe
+from lightning_modules.weights.importers import load_weights
+
+CLASSIFIER = "classifier.weight"
+
+
+class Recognition(Reproducible):
+    """Base of linear evaluation and fine-tuning: a linear classifier over the features of one or several networks.
+
+    Batch: ``SkeletonBatch``. Training sees a random crop of each sequence, evaluation the centre (A.1). Crops are drawn
+    for the global batch from (seed, number of the batch), dropout from these and the rank. Several networks see the
+    same crop, and their features are put side by side (A.4). Loss and scores are in float32.
+
+    Logs ``loss``, ``top1``, ``top5`` where there are more than 5 classes, and ``mean_class_accuracy``, for ``val`` and
+    ``test``; the first two for ``train``.
+
+    Args:
+        networks: (B, 3, T, V, M) to (B, feature_dim) each.
+        weights: file (a path or a catalogue name) of pretrained weights: one for all networks, each of which finds its
+            own in it; or one for each, None for a network that starts from scratch. All do when None.
+        crop: what the networks see.
+        num_classes: C; that of the data module when None.
+        optimizer: of all that trains; ``sgd`` has momentum 0.9.
+        learning_rate: at the global batch size of the config; never rescaled.
+        weight_decay: of all that trains.
+        milestones: epochs after which the learning rate falls to a tenth.
+        seed: of the crops, dropout and the classifier's first weights.
+
+    Raises:
+        ValueError: there is no network, or not one file for each.
+        WeightsError: weights do not fit.
+    """
+
+    def __init__(
+        self,
+        networks: list[SkeletonNetwork],
+        weights: str | list[str | None] | None,
+        crop: SequenceCrop | None,
+        num_classes: int | None,
+        optimizer: Literal["sgd", "adam", "adamw"],
+        learning_rate: float,
+        weight_decay: float,
+        milestones: tuple[int, ...],
+        seed: int,
+    ) -> None:
+        super().__init__(seed)
+        if not networks:
+            raise ValueError("networks is empty: give at least one")
+        files = weights if isinstance(weights, list) else [weights] * len(networks)
+        if len(files) != len(networks):
+            raise ValueError(
+                f"weights names {len(files)} files for {len(networks)} networks: give one for each, or one"
+            )
+        for network, file in zip(networks, files, strict=True):
+            if file is not None:
+                load_weights(network, file)
+        self.networks = nn.ModuleList(networks)
+        self.feature_dim = sum(network.feature_dim for network in networks)
+        self.crop = crop or SequenceCrop()
+        self.num_classes = num_classes
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.milestones = tuple(milestones)
+        if num_classes is not None:
+            self.build(num_classes)
+
+    def build(self, num_classes: int) -> None:
+        """Make what depends on the number of classes: the classifier, from N(0, 0.01) as published, and the metrics."""
+        self.num_classes = num_classes
+        self.classifier = nn.Linear(self.feature_dim, num_classes)
+        nn.init.normal_(self.classifier.weight, std=0.01, generator=self.generator(-2))
+        nn.init.zeros_(self.classifier.bias)
+        self.held_out = nn.ModuleDict(
+            {
+                "loss": MeanMetric(),
+                "top1": ClassAccuracy(num_classes),
+                "mean_class_accuracy": ClassAccuracy(num_classes, mean_over_classes=True),
+            }
+        )
+        if num_classes > 5:
+            self.held_out["top5"] = ClassAccuracy(num_classes, 5)
+
+    @property
+    def _metrics(self) -> dict[str, Metric]:
+        return {name: metric for name, metric in self.held_out.items() if isinstance(metric, Metric)}
+
+    def setup(self, stage: str) -> None:
+        """Take the number of classes from the data module.
+
+        Raises:
+            ValueError: nobody knows it, or the data have more classes than the classifier.
+        """
+        warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")  # what is frozen, on purpose
+        in_data = getattr(getattr(self.trainer, "datamodule", None), "num_classes", None)
+        if self.num_classes is None:
+            if not in_data:
+                raise ValueError("the number of classes is unknown: the data have no labels; set model.num_classes")
+            self.build(in_data)
+        elif in_data is not None and in_data > self.num_classes:
+            raise ValueError(
+                f"the data have {in_data} classes, the classifier {self.num_classes}: set model.num_classes={in_data}, "
+                f"or take other data"
+            )
+
+    def encode(self, views: Tensor) -> Tensor:
+        """Features of crops by all networks, side by side: float32 (B, 3, T, V, M) to float (B, feature_dim)."""
+        return torch.cat([network(views) for network in self.networks], dim=1)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits: float (B, feature_dim) to float32 (B, C)."""
+        logits: Tensor = self.classifier(features)
+        return logits.float()
+
+    def features(self, batch: SkeletonBatch) -> Tensor:
+        """Features of the centre crops of a batch, float32 (B, feature_dim): what evaluation and probes see."""
+        return self.encode(self.crop.centre(batch["skeleton"], batch["num_frames"])).float()
+
+    def training_features(self, batch: SkeletonBatch) -> Tensor:
+        """Features of random crops of this rank's share of a global batch, float (B, feature_dim)."""
+        rank, size = world()
+        share = len(batch["label"])
+        crops = self.crop.draw(share * size, self.generator(self.batches_done()))[rank * share : (rank + 1) * share]
+        return self.encode(self.crop.random(batch["skeleton"], batch["num_frames"], crops))
+
+    def forward(self, batch: SkeletonBatch) -> Tensor:
+        """Logits of the centre crops of a batch, float32 (B, C)."""
+        return self.classify(self.features(batch))
+
+    def labels(self, batch: SkeletonBatch) -> Tensor:
+        """Labels of a batch, int64 (B,).
+
+        Raises:
+            ValueError: one of them is no class.
+        """
+        label = batch["label"]
+        assert self.num_classes is not None
+        outside = (label < 0) | (label >= self.num_classes)
+        if outside.any():
+            first = int(outside.nonzero()[0])
+            what = "has no label" if label[first] < 0 else f"has label {int(label[first])}"
+            raise ValueError(
+                f"{batch['name'][first]}: {what}, and the classes are 0 to {self.num_classes - 1}; "
+                f"take labelled data, or set model.num_classes"
+            )
+        return label
+
+    def training_step(self, batch: SkeletonBatch, batch_index: int) -> Tensor:
+        """Classify random crops."""
+        label = self.labels(batch)
+        torch.manual_seed(self.seed_of(self.batches_done(), world()[0]))  # dropout goes on as it was after a resume
+        logits = self.classify(self.training_features(batch))
+        loss = functional.cross_entropy(logits, label)
+        self.stop_unless_finite(loss, batch["name"])
+        top1 = (logits.detach().argmax(1) == label).float().mean()
+        # Processes hold equal shares of a training batch, so the mean of their means is that of the global batch.
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(label), sync_dist=True)
+        self.log("train/top1", top1, prog_bar=True, batch_size=len(label), sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: SkeletonBatch, batch_index: int) -> None:
+        """Classify centre crops."""
+        self._evaluate(batch)
+
+    def test_step(self, batch: SkeletonBatch, batch_index: int) -> None:
+        """Do the same on the test split."""
+        self._evaluate(batch)
+
+    def _evaluate(self, batch: SkeletonBatch) -> None:
+        label, logits = self.labels(batch), self(batch)
+        for name, metric in self._metrics.items():
+            if name == "loss":
+                metric.update(functional.cross_entropy(logits, label, reduction="none"))
+            else:
+                metric.update(logits, label)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics of all processes, also of those that had no sample."""
+        self._log_held_out("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Do the same on the test split."""
+        self._log_held_out("test")
+
+    def _log_held_out(self, split: str) -> None:
+        for name, metric in self._metrics.items():
+            self.log(f"{split}/{name}", metric, prog_bar=name == "top1")
+
+    def predict_step(self, batch: SkeletonBatch, batch_index: int) -> dict[str, Any]:
+        """Scores of a batch.
+
+        Returns:
+            ``score``, float32 (B, C), probabilities of the classes; ``label`` and ``sample``, int64 (B,), and ``name``.
+        """
+        return {"score": self(batch).softmax(1), **{name: batch[name] for name in ("label", "sample", "name")}}
+
+    def trainable(self) -> Sequence[nn.Parameter]:
+        """Parameters that the optimizer moves."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Optimizer of what trains; its rate falls at the milestones."""
+        parameters, rate, decay = self.trainable(), self.learning_rate, self.weight_decay
+        optimizer: torch.optim.Optimizer
+        if self.optimizer == "sgd":
+            optimizer = torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=decay)
+        elif self.optimizer == "adam":
+            optimizer = torch.optim.Adam(parameters, rate, weight_decay=decay)
+        else:
+            optimizer = torch.optim.AdamW(parameters, rate, weight_decay=decay)
+        schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(self.milestones), 0.1)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "epoch"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say inside the checkpoint what the first network is, and where its data came from."""
+        data = getattr(self.trainer, "datamodule", None)
+        network = self.networks[0]
+        assert isinstance(network, SkeletonNetwork)
+        checkpoint["zoo"] = describe(network, type(self).__name__, type(data).__name__, {})
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the number of classes from the checkpoint where nothing else tells it.
+
+        Raises:
+            ValueError: the checkpoint has another number of classes.
+        """
+        if CLASSIFIER not in checkpoint["state_dict"]:
+            return  # of another method; loading it strictly says so
+        classes = len(checkpoint["state_dict"][CLASSIFIER])
+        if self.num_classes is None:
+            self.build(classes)
+        elif classes != self.num_classes:
+            raise ValueError(
+                f"the checkpoint has {classes} classes, this run {self.num_classes}: give another --run_dir, or start "
+                f"a new run from it by model.weights"
+            )
