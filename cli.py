@@ -5,6 +5,7 @@ import difflib
 import importlib.metadata
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import configs
@@ -60,9 +61,14 @@ def overview() -> str:
     ]
     lines += [f"  {name:<10} {text}" for name, text in SUBCOMMANDS.items()]
     shipped = configs.shipped()
-    width = max(map(len, shipped), default=0)
+    alone = {name: title for name, title in shipped.items() if "/" not in name}
+    width = max(map(len, alone), default=0)
     lines += ["", "shipped configs (a file of the same name in the working directory goes first):"]
-    lines += [f"  {name:<{width}}  {title}".rstrip() for name, title in shipped.items()]
+    lines += [f"  {name:<{width}}  {title}".rstrip() for name, title in alone.items()]
+    folders = Counter(name.partition("/")[0] for name in shipped if "/" in name)
+    if folders:
+        lines += ["and by folder, one for each row of a table (configs/README.md has the tables):"]
+        lines += [f"  {f'{folder}/':<{width}}  {number} configs" for folder, number in folders.items()]
     lines += [
         "",
         "any value of a config can be changed behind it, and --print_config shows the whole:",

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -71,7 +72,8 @@ def test_overview_needs_no_heavy_import():
     modules = out.splitlines()[-1]
     assert "'argparse'" in modules and "'torch'" not in modules and "'pytorch_lightning'" not in modules
     for name, title in {**cli.SUBCOMMANDS, **configs.shipped()}.items():
-        assert f"  {name} " in out and title in out
+        folder, slash, _ = name.partition("/")
+        assert f"  {folder}/ " in out if slash else f"  {name} " in out and title in out
     assert "video-efficient-zoo " in out and "torch 2" in out
 
 
@@ -79,6 +81,11 @@ def test_every_shipped_config_says_what_it_is():
     assert "tubelet.yaml" in configs.shipped()
     for name, title in configs.shipped().items():
         assert title, f"{name} has no comment line"
+
+
+def test_readme_of_the_configs_names_each_of_them_and_no_other():
+    linked = re.findall(r"\]\(([^)]*\.yaml)\)", (configs.FOLDER / "README.md").read_text())
+    assert set(linked) == set(configs.shipped())
 
 
 @pytest.mark.parametrize(
