@@ -131,7 +131,7 @@ def test_a_wrong_guess_says_what_the_file_looks_like(tmp_path):
         (pyskl, "agcn", "a pickled dict with 'split', 'annotations'"),
         (agcn, "pyskl", "one array float32 (1, 3, 300, 25, 2) (.npy, as of agcn)"),
         (tmp_path / "train_label.pkl", "pyskl", "a pickled tuple"),
-        (tmp_path / "NTU60_CS.npz", "agcn", "an archive of x_train, y_train (.npz, as of CTR-GCN)"),
+        (tmp_path / "NTU60_CS.npz", "agcn", "an archive of x_train, y_train (.npz, as of ctrgcn)"),
         (tmp_path / "words.txt", "pyskl", "text"),
         (tmp_path / "cut.pkl", "pyskl", "a damaged file, or one that holds more than arrays"),
         (tmp_path, "pyskl", "a folder"),
