@@ -56,6 +56,7 @@ class PKUMMDSkeletonDataModule(SkeletonDataModule):
         probe_samples: see there.
         num_workers: see there.
         seed: see there.
+        on_device: see ``SkeletonDataModule``.
 
     Raises:
         ValueError: a number is out of range.
@@ -73,8 +74,9 @@ class PKUMMDSkeletonDataModule(SkeletonDataModule):
         probe_samples: int | None = None,
         num_workers: int = 4,
         seed: int = 0,
+        on_device: bool = False,
     ) -> None:
-        super().__init__(global_batch_size, eval_batch_size, probe_samples, num_workers, seed)
+        super().__init__(global_batch_size, eval_batch_size, probe_samples, num_workers, seed, on_device)
         self.root = Path(root).expanduser()
         self.phase: Phase = phase
         self.protocol: Literal["xsub", "xview"] = protocol

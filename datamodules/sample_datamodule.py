@@ -22,7 +22,9 @@ START_METHOD = "fork" if sys.platform == "linux" else None
 Loader = DataLoader[Any]
 
 
-class _Loading(TypedDict):
+class Loading(TypedDict):
+    """Arguments that all loaders of a data module share; see ``DataLoader``."""
+
     collate_fn: Callable[[list[Any]], Any]
     num_workers: int
     worker_init_fn: Callable[[int], None]
@@ -175,7 +177,7 @@ class SampleDataModule(LightningDataModule):
         sampler = EvaluationSampler(len(samples), rank, world_size)
         return DataLoader(dataset, batch_size=self.eval_batch_size, sampler=sampler, **self._loading(persistent))
 
-    def _loading(self, persistent: bool) -> _Loading:
+    def _loading(self, persistent: bool) -> Loading:
         """Return the arguments that all loaders share."""
         if self.trainer is not None:
             connector = self.trainer._accelerator_connector
