@@ -9,6 +9,7 @@ NUM_CLASSES = 51
 CAMERAS = {"L": 1, "M": 2, "R": 3}
 
 Phase = Literal[1, 2]
+PKUProtocol = Literal["xsub", "xview"]
 
 _NAMES = {1: re.compile(r"\d{4}-[LMR]", re.ASCII), 2: re.compile(r"A\d\dN\d\d-[LMR]", re.ASCII)}
 _REMEDY = "correct the line, or take the official file"
