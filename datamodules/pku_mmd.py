@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
@@ -187,16 +188,32 @@ def prepare_pku(root: Path, out: Path, phase: Phase, progress: bool = True) -> P
     rows: list[Row] = []
     read = lru_cache(1)(read_pku)  # the actions of a video follow each other
     videos, broken = labelled_videos(root, phase, read)
-    for name, video, segments in videos:
-        for number, segment in enumerate(segments, 1):
-            line = Listed(len(rows), f"{name}:{number:03d}", 0, CAMERAS[name[-1]], 0, segment.action, 0)
+    for video in videos:
+        for number, segment in enumerate(video.segments, 1):
+            line = Listed(len(rows), f"{video.name}:{number:03d}", 0, CAMERAS[video.name[-1]], 0, segment.action, 0)
             rows.append(Row(line, partial(_cut, read, video, segment)))
     return write_cache(out, wanted, rows, broken, str(root), progress)
 
 
+class LabelledVideo(NamedTuple):
+    """One video.
+
+    Attributes:
+        name: such as 0002-L.
+        file: of the skeletons.
+        labels: file of the actions.
+        segments: the actions.
+    """
+
+    name: str
+    file: Path
+    labels: Path
+    segments: list[Segment]
+
+
 def labelled_videos(
     root: Path, phase: Phase, read: Callable[[Path], np.ndarray]
-) -> tuple[list[tuple[str, Path, list[Segment]]], list[str]]:
+) -> tuple[list[LabelledVideo], list[str]]:
     """Read the actions of each video of a phase, and warn of labels that needed a rule.
 
     Args:
@@ -205,12 +222,12 @@ def labelled_videos(
         read: as ``read_pku``.
 
     Returns:
-        Name, skeleton file and actions of each video, in order; and a line on each video that is broken.
+        The videos, in order; and a line on each one that is broken.
 
     Raises:
         ValueError: a folder or all files are missing.
     """
-    videos: list[tuple[str, Path, list[Segment]]] = []
+    videos: list[LabelledVideo] = []
     broken: list[str] = []
     odd: Counter[str] = Counter()
     for name, video, labels in _videos(root, phase):
@@ -218,7 +235,7 @@ def labelled_videos(
             broken.append(f"{labels}:1: is missing, so that {name} is left out; copy it from the dataset")
             continue
         try:
-            videos.append((name, video, read_labels(labels, read(video).shape[1], odd)))
+            videos.append(LabelledVideo(name, video, labels, read_labels(labels, read(video).shape[1], odd)))
         except ValueError as error:
             broken.append(str(error))
     if +odd:
@@ -227,8 +244,11 @@ def labelled_videos(
     return videos, broken
 
 
-def _cut(read: Callable[[Path], np.ndarray], video: Path, segment: Segment) -> tuple[np.ndarray, int]:
-    return preprocess(read(video)[:, segment.start : segment.end])
+def _cut(read: Callable[[Path], np.ndarray], video: LabelledVideo, segment: Segment) -> tuple[np.ndarray, int]:
+    try:
+        return preprocess(read(video.file)[:, segment.start : segment.end])
+    except ValueError as error:
+        raise ValueError(f"{video.labels}:{segment.line}: {error}; leave the action out") from error
 
 
 def _videos(root: Path, phase: Phase) -> list[tuple[str, Path, Path]]:

@@ -22,11 +22,13 @@ class Segment(NamedTuple):
         action: from 1.
         start: first frame.
         end: frame after the last.
+        line: of the label file, for messages.
     """
 
     action: int
     start: int
     end: int
+    line: int
 
 
 def is_video(name: str, phase: Phase) -> bool:
@@ -70,7 +72,7 @@ def read_labels(file: Path, num_frames: int, odd: Counter[str]) -> list[Segment]
         if start >= end:
             odd["empty"] += 1
             start = end
-        segments.append(Segment(action, start, end))
+        segments.append(Segment(action, start, end, number))
     return segments
 
 

@@ -56,13 +56,20 @@ def prepare_arrays(files: list[Path], out: Path, format: Format, progress: bool 
     broken: list[str] = []
     for sample in samples:
         try:
-            rows.append(Row(_listed(len(rows), sample), partial(read_sequence, sample)))
+            rows.append(Row(_listed(len(rows), sample), partial(_read_row, files[0], sample)))
         except ValueError as error:
             broken.append(f"{files[0]}: {sample.name}: {error}")
     try:
         return write_cache(out, settings, rows, broken, str(files[0]), progress)
     except DAMAGE as error:
         raise ValueError(f"{files[0]}: is damaged ({error}); copy the file again from its source") from error
+
+
+def _read_row(file: Path, sample: ArraySample) -> tuple[np.ndarray, int]:
+    try:
+        return read_sequence(sample)
+    except ValueError as error:
+        raise ValueError(f"{file}: {sample.name}: {error}") from error
 
 
 def _listed(row: int, sample: ArraySample) -> Listed:
@@ -86,7 +93,7 @@ class Row(NamedTuple):
 
     Attributes:
         listed: its line of the index; the frames are not looked at.
-        read: gives what ``transforms.skeleton.preprocess`` does, or raises ValueError.
+        read: gives what ``transforms.skeleton.preprocess`` does, or raises ValueError with file and place.
     """
 
     listed: Listed
@@ -138,7 +145,7 @@ def _write(folder: Path, rows: list[Row], broken: list[str], source: str, progre
             try:
                 sequence, frames = row.read()
             except ValueError as error:
-                lines.append(f"{source}: {row.listed.name}: {error}")
+                lines.append(str(error))
                 sequence, frames = np.zeros(SEQUENCE_SHAPE, np.float32), 0
             stream.write(sequence.tobytes())
             index.append(row.listed._replace(frames=frames))
