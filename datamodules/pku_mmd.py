@@ -14,7 +14,6 @@ people. A left-right flip keeps the label: no class names a side.
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -126,7 +125,9 @@ class PKUMMDSkeletonDataModule(SkeletonDataModule):
             raise ValueError(f"{split}: none of the videos in {self.root} is in this list; set split_list")
         self._part(parts[0], parts[1])
         self.num_classes = self._count_classes()
+        missing = (train_videos | val_videos) - {sample.name[:-4] for sample in index}
         left_out = {
+            "listed videos are not there": len(missing),
             "without a frame or broken are left out": len(index) - len(usable),
             "of videos in neither list are left out": len(usable) - len(parts[0]) - len(parts[1]),
         }
@@ -222,14 +223,14 @@ def labelled_videos(
         read: as ``read_pku``.
 
     Returns:
-        The videos, in order; and a line on each one that is broken.
+        The videos, in order; and a line on each one that is broken, or on a file that belongs to none.
 
     Raises:
         ValueError: a folder or all files are missing.
     """
     videos: list[LabelledVideo] = []
-    broken: list[str] = []
-    odd: Counter[str] = Counter()
+    broken = _unpaired(root, phase)
+    odd: dict[str, list[str]] = {}
     for name, video, labels in _videos(root, phase):
         if not labels.is_file():
             broken.append(f"{labels}:1: is missing, so that {name} is left out; copy it from the dataset")
@@ -238,8 +239,8 @@ def labelled_videos(
             videos.append(LabelledVideo(name, video, labels, read_labels(labels, read(video).shape[1], odd)))
         except ValueError as error:
             broken.append(str(error))
-    if +odd:
-        told = ", ".join(f"{number} {what}" for what, number in sorted((+odd).items()))
+    if odd:
+        told = ", ".join(f"{len(places)} {rule} (first: {places[0]})" for rule, places in sorted(odd.items()))
         rank_zero_warn(f"{root}: labels that a rule was applied to (pku_protocol.read_labels): {told}")
     return videos, broken
 
@@ -251,8 +252,8 @@ def _cut(read: Callable[[Path], np.ndarray], video: LabelledVideo, segment: Segm
         raise ValueError(f"{video.labels}:{segment.line}: {error}; leave the action out") from error
 
 
-def _videos(root: Path, phase: Phase) -> list[tuple[str, Path, Path]]:
-    """Return name, skeleton file and label file of each video, in order."""
+def _folders(root: Path) -> tuple[Path, Path]:
+    """Return the folders of skeletons and of labels."""
     if not root.is_dir():
         raise ValueError(f"{root}: no such folder; give the folder that holds those of skeletons and labels")
     folders = sorted(path for path in root.iterdir() if path.is_dir())
@@ -262,7 +263,12 @@ def _videos(root: Path, phase: Phase) -> list[tuple[str, Path, Path]]:
             f"{root}: holds {len(found[0])} folders named after skeletons and {len(found[1])} after labels;"
             f" it has to hold one of each, such as skeletons and labels"
         )
-    skeletons, labels = found[0][0], found[1][0]
+    return found[0][0], found[1][0]
+
+
+def _videos(root: Path, phase: Phase) -> list[tuple[str, Path, Path]]:
+    """Return name, skeleton file and label file of each video, in order."""
+    skeletons, labels = _folders(root)
     videos = [
         (path.stem, path, labels / path.name) for path in sorted(skeletons.glob("*.txt")) if is_video(path.stem, phase)
     ]
@@ -270,3 +276,18 @@ def _videos(root: Path, phase: Phase) -> list[tuple[str, Path, Path]]:
         example = "0002-L.txt" if phase == 1 else "A01N01-L.txt"
         raise ValueError(f"{skeletons}: holds no video of phase {phase}, such as {example}; set phase, or another root")
     return videos
+
+
+def _unpaired(root: Path, phase: Phase) -> list[str]:
+    """Return a line on each skeleton file with a name of no phase, and on each label file without skeletons."""
+    skeletons, labels = _folders(root)
+    lines = [
+        f"{path}:1: {path.stem!r} is no name such as 0002-L or A01N01-L; give the file its official name"
+        for path in sorted(skeletons.glob("*.txt"))
+        if not (is_video(path.stem, 1) or is_video(path.stem, 2))
+    ]
+    return lines + [
+        f"{skeletons / path.name}:1: is missing, though its labels are there; copy it from the dataset"
+        for path in sorted(labels.glob("*.txt"))
+        if is_video(path.stem, phase) and not (skeletons / path.name).is_file()
+    ]

@@ -109,7 +109,8 @@ class PKUMMDDetectionDataModule(SampleDataModule):
             return
         split = split_file(self.root, self.protocol, self.split_list)
         index = read_videos(self.folder)
-        parts = [[video for video in index if video.name in names] for names in read_split(split)]
+        train, val = read_split(split)
+        parts = [[video for video in index if video.name in names] for names in (train, val)]
         if not any(parts):
             raise ValueError(f"{split}: none of the videos in {self.root} is in this list; set split_list")
         lists = [VideoSequenceList(part) for part in parts]
@@ -119,8 +120,10 @@ class PKUMMDDetectionDataModule(SampleDataModule):
             f"{len(part):,} {what} with {len(part.segments):,} actions"
             for part, what in zip(lists, ("training videos", "to test"), strict=True)
         )
-        neither = len(index) - len(parts[0]) - len(parts[1])
         line += "; nothing is held out" if not all(parts) else ""
+        missing = len((train | val) - {video.name for video in index})
+        line += f"; {missing:,} listed videos are not there" if missing else ""
+        neither = len(index) - len(parts[0]) - len(parts[1])
         line += f"; {neither:,} videos in neither list are left out" if neither else ""
         rank_zero_info(f"{type(self).__name__}: phase {self.phase} {self.protocol}, {line}")
 

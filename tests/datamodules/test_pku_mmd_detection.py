@@ -46,14 +46,12 @@ def test_frames_keep_their_numbers():
     assert video.shape == (3, 40, 25, 2)
     assert np.flatnonzero(~video[..., 0].any((0, 2))).tolist() == [*range(7), 12]
     assert np.flatnonzero(~video[..., 1].any((0, 2))).tolist() == list(range(20, 40))
-    spine = video[:, 7, 1, 0] - video[:, 7, 0, 0]
     np.testing.assert_allclose(video[:, 7, 1, 0], 0, atol=1e-6)
     shoulders = video[:, 7, 8, 0] - video[:, 7, 4, 0]
     assert abs(shoulders[1:]).max() < 1e-5 * shoulders[0]
     # As from the first frame that shows the actor on.
     later = turn_shoulders_sideways(turn_spine_upright(centre(most_energetic(bodies[:, 7:]))))
     np.testing.assert_allclose(video[:, 7:], later.transpose(3, 1, 2, 0), atol=1e-6)
-    assert np.linalg.norm(spine) > 0
 
 
 def test_nobody_in_a_video():
@@ -65,12 +63,13 @@ def test_whole_videos_and_their_actions(tmp_path, caplog):
     root = dataset(tmp_path / "pku")
     with (
         caplog.at_level("INFO"),
-        pytest.warns(UserWarning, match="1 confidence 0, 2 empty, 1 inverted, 2 past the end"),
+        pytest.warns(UserWarning, match="1 confidence 0 .*, 2 empty .*, 1 inverted .*, 2 past the end"),
     ):
         data = module(root, tmp_path / "cache")
-    assert "phase 1 xsub, 2 training videos with 3 actions, 1 to test with 1 actions; 1 videos in neither list" in (
-        caplog.text
-    )
+    assert (
+        "phase 1 xsub, 2 training videos with 3 actions, 1 to test with 1 actions; 2 listed videos are not there;"
+        " 1 videos in neither list are left out"
+    ) in caplog.text
     assert "4 videos in" in caplog.text
     assert data.num_classes == 51
     actions = {"0002-L": [[2, 2, 10], [50, 12, 30]], "0003-M": [[6, 0, 40]], "0004-R": [[7, 5, 40]]}
