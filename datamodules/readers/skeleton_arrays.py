@@ -33,6 +33,7 @@ _ALLOWED = {
     for core in ("core", "_core")
     for module, name in (("multiarray", "_reconstruct"), ("multiarray", "scalar"), ("numeric", "_frombuffer"))
 } | {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
+_CUT_SHORT = "an archive that is cut short (.npz)"
 # What the unpickler and numpy raise, given something else than they expect.
 _DAMAGE = (
     *(OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RuntimeError, pickle.PickleError),
@@ -73,9 +74,9 @@ def read_arrays(path: Path, format: Format) -> list[ArraySample]:
             samples = list(_agcn(path) if format == "agcn" else _ctrgcn(path))
     except _DAMAGE as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or repr(error)
-        raise ValueError(
-            f"{path}: cannot be read as {format} ({reason}); it looks like {describe(path)}; set another format"
-        ) from error
+        looks = describe(path)
+        remedy = "copy the file again" if looks == _CUT_SHORT else "set another format"
+        raise ValueError(f"{path}: cannot be read as {format} ({reason}); it looks like {looks}; {remedy}") from error
     if not samples:
         raise ValueError(f"{path}: holds no sequences; give a file that has some")
     return samples
@@ -159,7 +160,7 @@ def describe(path: Path) -> str:
                 names = ", ".join(name.removesuffix(".npy") for name in archive.namelist()[:6])
             return f"an archive of {names} (.npz{', as of ctrgcn' if 'x_train' in names else ''})"
         if start.startswith(b"PK"):
-            return "an archive that is cut short (.npz)"
+            return _CUT_SHORT
         if start.startswith(b"\x80"):
             content = load_plain(path)
             what = f" with {', '.join(map(repr, list(content)[:6]))}" if isinstance(content, dict) else ""

@@ -155,7 +155,7 @@ def test_files_that_are_something_else(tmp_path):
             "one.npy",
             "File is not a zip file); it looks like one array float32 (1, 3, 300, 25, 2) (.npy, as of agcn); set",
         ),
-        ("cut.npz", "File is not a zip file); it looks like an archive that is cut short (.npz); set another"),
+        ("cut.npz", "File is not a zip file); it looks like an archive that is cut short (.npz); copy the file"),
         ("none.npz", "No such file or directory); it looks like nothing: there is no such file; set another"),
     ):
         with pytest.raises(ValueError, match=re.escape(f"{name}: cannot be read as ctrgcn ({message}")):
