@@ -233,9 +233,10 @@ def prepare(arguments: list[str]) -> int:
     )
     parser.add_argument(
         "--format",
-        choices=["skeleton", "pyskl", "agcn"],
+        choices=["skeleton", "pyskl", "agcn", "ctrgcn"],
         default="skeleton",
-        help="pyskl: ntu60_3d.pkl; agcn: train_data_joint.npy val_data_joint.npy, beside their _label.pkl",
+        help="pyskl: ntu60_3d.pkl; agcn: train_data_joint.npy val_data_joint.npy, beside their _label.pkl;"
+        " ctrgcn: NTU60_CS.npz and the like, which have a split of their own",
     )
     parser.add_argument("--out", type=Path, help="folder to make; data.root of NTUSkeletonDataModule")
     parser.add_argument("--workers", type=int, help="processes; by default as many as there are cores")

@@ -3,15 +3,20 @@
 from datamodules.kinetics import KineticsDataModule
 from datamodules.ntu import NTUSkeletonDataModule
 from datamodules.pku_mmd import PKUMMDSkeletonDataModule
+from datamodules.pku_mmd_detection import PKUMMDDetectionDataModule
 from datamodules.synthetic_kinetics import SyntheticKineticsDataModule
 from datamodules.synthetic_ntu import SyntheticNTUDataModule
+from datamodules.synthetic_pku_mmd import SyntheticPKUMMDDataModule, SyntheticPKUMMDDetectionDataModule
 from datamodules.video_folder import VideoFolderDataModule
 
 __all__ = [
     "KineticsDataModule",
     "NTUSkeletonDataModule",
+    "PKUMMDDetectionDataModule",
     "PKUMMDSkeletonDataModule",
     "SyntheticKineticsDataModule",
     "SyntheticNTUDataModule",
+    "SyntheticPKUMMDDataModule",
+    "SyntheticPKUMMDDetectionDataModule",
     "VideoFolderDataModule",
 ]

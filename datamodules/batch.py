@@ -49,3 +49,25 @@ class SkeletonBatch(SkeletonRowBatch):
 
     skeleton: Tensor
     num_frames: Tensor
+
+
+class DetectionBatch(TypedDict):
+    """Long sequences of B videos, or of windows of them, with the actions in each.
+
+    Keys:
+        skeleton: float32 (B, 3, T, 25, M=2): x, y, z of 25 joints of two actors, metres, preprocessed; T frames of the
+            longest sequence of the batch, zeros after the end of the others and where an actor is not seen.
+        num_frames: int64 (B,), length of each sequence, 1..T.
+        start: int64 (B,), frame of the video that the sequence starts with; 0 for a whole video.
+        segments: B tensors int64 (S, 3), a row for each action that lies in the sequence or reaches into it: class from
+            0, first frame, and the frame after the last, both counted from the sequence's start and cut to it.
+        sample: int64 (B,), row of the video in its dataset.
+        name: list[str], B video names such as 0002-L.
+    """
+
+    skeleton: Tensor
+    num_frames: Tensor
+    start: Tensor
+    segments: list[Tensor]
+    sample: Tensor
+    name: list[str]

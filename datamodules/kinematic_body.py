@@ -7,6 +7,7 @@ World: x, y, z in metres, y up, the ground at 0. A body of heading 0 faces z and
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -60,6 +61,10 @@ PELVIS, SPINE = 0, 1
 SHOULDERS, ELBOWS, HIPS, KNEES = (4, 8), (5, 9), (12, 16), (13, 17)
 _SIDES = (1, -1)  # left, right
 
+# Frames from an action to rest, or from rest to an action; and of the rest, from and below.
+_MOVE = 18
+_WAIT = (10, 40)
+
 
 class Performer(NamedTuple):
     """Who acts.
@@ -93,6 +98,20 @@ class _Posture:
         self.bow = np.zeros(num_frames)
         self.heading = np.zeros(num_frames)
         self.place = np.zeros((num_frames, 2))  # x, z
+
+    def frames(self) -> np.ndarray:
+        """Return all of it, (T, 13): angles of arms, elbows and legs, crouch, bow, heading, and place."""
+        limbs = (self.arm_forward, self.arm_sideways, self.elbow, self.leg_forward)
+        return np.concatenate([*limbs, [self.crouch, self.bow, self.heading], self.place.T]).T
+
+    @classmethod
+    def of(cls, frames: np.ndarray) -> "_Posture":
+        """Return the posture of ``frames``."""
+        body = cls(len(frames))
+        body.arm_forward, body.arm_sideways, body.elbow, body.leg_forward = frames.T[:8].reshape(4, 2, -1)
+        body.crouch, body.bow, body.heading = frames.T[8:11]
+        body.place = frames[:, 11:]
+        return body
 
     def joints(self, performer: Performer, sway: np.ndarray) -> np.ndarray:
         """Find the joints, the lower foot on the ground.
@@ -157,7 +176,86 @@ def perform(label: int, performers: tuple[Performer, Performer], rng: np.random.
     Returns:
         float64 (M, T, 25, 3), metres in the world, at 30 frames a second; 1 or 2 bodies.
     """
-    num_frames = round(rng.uniform(40, 56) / performers[0].speed)
+    return _bodies(_act(label, performers[0].speed, rng), performers, rng)
+
+
+class Act(NamedTuple):
+    """An action within a longer performance.
+
+    Attributes:
+        label: index into ``CLASSES``.
+        start: its first frame.
+        end: the frame after its last.
+    """
+
+    label: int
+    start: int
+    end: int
+
+
+def perform_in_a_row(
+    labels: Sequence[int], performers: tuple[Performer, Performer], rng: np.random.Generator
+) -> tuple[np.ndarray, list[Act]]:
+    """Act several times, with pauses before, between and after: everybody comes to rest, waits, and gets ready.
+
+    Args:
+        labels: indices into ``CLASSES``; all of one person, or all of two.
+        performers: as of ``perform``.
+        rng: source of all else.
+
+    Returns:
+        float64 (M, T, 25, 3), as of ``perform``; and the actions, in order.
+    """
+    takes = [_act(label, performers[0].speed, rng) for label in labels]
+    assert len({len(take) for take in takes}) == 1, "as many people in all actions"
+    # The turn of the next action, and the way to its place, fall into the pause before it.
+    waits = rng.integers(*_WAIT, len(labels) + 1).tolist()
+    bodies, acts = [], []
+    for body in range(len(takes[0])):
+        rest = _at_rest(rng)
+        poses = [take[body].frames() for take in takes]
+        parts = [_pause(rest, None, poses[0][0], waits[0])]
+        for number, frames in enumerate(poses):
+            after = poses[number + 1][0] if number + 1 < len(poses) else None
+            parts += [frames, _pause(rest, frames[-1], after, waits[number + 1])]
+        bodies.append(_Posture.of(np.concatenate(parts)))
+        ends = np.cumsum([len(part) for part in parts]).tolist()
+        acts = [Act(label, ends[2 * i], ends[2 * i + 1]) for i, label in enumerate(labels)]
+    return _bodies(bodies, performers, rng), acts
+
+
+def _pause(rest: np.ndarray, before: np.ndarray | None, after: np.ndarray | None, wait: int) -> np.ndarray:
+    """Lead from one pose over rest to the next; there is none before the first and after the last.
+
+    Returns:
+        (T, 13), as of ``_Posture.frames``.
+    """
+    there = before if before is not None else after
+    assert there is not None
+    resting = np.concatenate([rest, there[len(rest) :]])
+    parts = [np.tile(resting, (wait, 1))]
+    if before is not None:
+        parts.insert(0, before + _eased(_MOVE)[:, None] * (resting - before))
+    if after is not None:
+        parts.append(resting + _eased(_MOVE)[:, None] * (after - resting))
+    return np.concatenate(parts)
+
+
+def _eased(num_frames: int) -> np.ndarray:
+    """Return shares of a way, more than 0 and less than 1, slow at both ends."""
+    part = np.arange(1, num_frames + 1) / (num_frames + 1)
+    return np.asarray(part * part * (3 - 2 * part))
+
+
+def _at_rest(rng: np.random.Generator) -> np.ndarray:
+    """Draw how somebody stands when nothing is to do: the angles of ``_Posture.frames`` without heading and place."""
+    arms = np.concatenate([rng.uniform(0, 0.1, 2), rng.uniform(0.05, 0.2, 2), rng.uniform(0.1, 0.3, 2)])
+    return np.concatenate([arms, rng.uniform(-0.05, 0.05, 2), rng.uniform(0, 0.1, 2)])
+
+
+def _act(label: int, speed: float, rng: np.random.Generator) -> list[_Posture]:
+    """Draw the postures of an action, of one body or two, where they stand in the scene."""
+    num_frames = round(rng.uniform(40, 56) / speed)
     # How far the action has come, 0 to 1: it starts and ends within the recording, or not quite.
     start, duration = rng.uniform(-0.05, 0.35), rng.uniform(0.55, 0.75)
     part = np.clip((np.arange(num_frames) / num_frames - start) / duration, 0, 1)
@@ -174,8 +272,13 @@ def perform(label: int, performers: tuple[Performer, Performer], rng: np.random.
     for body in bodies:
         body.heading += heading
         body.place = body.place @ turn.T + place
+    return bodies
+
+
+def _bodies(postures: list[_Posture], performers: tuple[Performer, Performer], rng: np.random.Generator) -> np.ndarray:
+    """Return the joints of each posture's performer, float64 (M, T, 25, 3)."""
     return np.stack(
-        [body.joints(who, _sway(num_frames, rng)) for body, who in zip(bodies, performers, strict=False)],
+        [body.joints(who, _sway(len(body.place), rng)) for body, who in zip(postures, performers, strict=False)],
     )
 
 

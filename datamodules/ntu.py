@@ -22,6 +22,8 @@ are of two people. A left-right flip keeps the label: no class names a side.
 
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -33,6 +35,7 @@ from datamodules.ntu_protocol import (
     OFFICIAL_COUNTS,
     Benchmark,
     Protocol,
+    file_split,
     is_training,
     missing_skeletons,
 )
@@ -51,7 +54,8 @@ class NTUSkeletonDataModule(SkeletonDataModule):
             first use.
         benchmark: ``ntu60`` takes the first 60 actions, ``ntu120`` all.
         protocol: ``xsub`` trains with half of the subjects, ``xview`` with cameras 2 and 3, ``xsetup`` with the even
-            setups.
+            setups; ``file`` takes the split of the file that the cache was made from, where that has no names. Such a
+            cache serves for another protocol, too, where its counts are the official ones.
         cache: where to prepare the files of ``root``; a folder in the user's cache by default.
         bodies: as of ``prepare_ntu.prepare``, for the files of ``root``.
         labelled_fraction: see ``SkeletonDataModule``, as all that follow.
@@ -61,6 +65,7 @@ class NTUSkeletonDataModule(SkeletonDataModule):
         probe_samples: see there.
         num_workers: see there.
         seed: see there.
+        on_device: see ``SkeletonDataModule``.
 
     Raises:
         ValueError: a number is out of range.
@@ -80,9 +85,17 @@ class NTUSkeletonDataModule(SkeletonDataModule):
         probe_samples: int | None = None,
         num_workers: int = 4,
         seed: int = 0,
+        on_device: bool = False,
     ) -> None:
         super().__init__(
-            labelled_fraction, labelled_seed, global_batch_size, eval_batch_size, probe_samples, num_workers, seed
+            labelled_fraction,
+            labelled_seed,
+            global_batch_size,
+            eval_batch_size,
+            probe_samples,
+            num_workers,
+            seed,
+            on_device,
         )
         self.root = Path(root).expanduser()
         self.benchmark: Benchmark = benchmark
@@ -127,9 +140,9 @@ class NTUSkeletonDataModule(SkeletonDataModule):
         ]
         usable = [sample for sample in of_benchmark if sample.frames and sample.name not in unusable]
         parts: dict[bool, list[Listed]] = {True: [], False: []}
+        training = self._is_training(of_benchmark)
         for sample in usable:
-            training = is_training(sample.subject, sample.camera, sample.setup, self.benchmark, self.protocol)
-            parts[training].append(sample)
+            parts[training(sample)].append(sample)
         if not usable:
             raise ValueError(
                 f"{self.folder}: none of its {len(index):,} samples is a usable one of {self.benchmark}; set benchmark,"
@@ -145,6 +158,22 @@ class NTUSkeletonDataModule(SkeletonDataModule):
         official = self._official_counts(self.benchmark, self.protocol)
         found = counts(len(parts[True]), len(parts[False]), official, left_out)
         rank_zero_info(f"{type(self).__name__}: {self.benchmark} {self.protocol}, {found}")
+
+    def _is_training(self, samples: list[Listed]) -> Callable[[Listed], bool]:
+        """Choose what tells the samples to train with: what their names say, or the split of a file without names."""
+        split = Counter(file_split(sample.name) for sample in samples)
+        named, sizes = split[None] > 0, (split[True], split[False])
+        if self.protocol == "file" and named:
+            raise ValueError(f"{self.folder}: its samples have names and no split of their own; set another protocol")
+        if not samples or named:
+            benchmark, protocol = self.benchmark, self.protocol
+            return lambda sample: is_training(sample.subject, sample.camera, sample.setup, benchmark, protocol)
+        if self.protocol != "file" and sizes != OFFICIAL_COUNTS.get((self.benchmark, self.protocol)):
+            raise ValueError(
+                f"{self.folder}: was made from a file with a split of its own, {sizes[0]:,} and {sizes[1]:,} sequences"
+                f" of {self.benchmark}, which is not the official {self.protocol}; set protocol=file to take it"
+            )
+        return lambda sample: bool(file_split(sample.name))
 
     def _count_classes(self) -> int:
         return NUM_CLASSES[self.benchmark]

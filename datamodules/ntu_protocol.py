@@ -5,7 +5,7 @@ from importlib.resources import files
 from typing import Literal, NamedTuple
 
 Benchmark = Literal["ntu60", "ntu120"]
-Protocol = Literal["xsub", "xview", "xsetup"]
+Protocol = Literal["xsub", "xview", "xsetup", "file"]
 
 NUM_CLASSES = {"ntu60": 60, "ntu120": 120}
 LAST_SETUP = {"ntu60": 17, "ntu120": 32}
@@ -55,6 +55,16 @@ def parse_name(name: str) -> SampleName:
     if match is None or "000" in match.groups():
         raise ValueError(f"{name!r} is not a name such as S001C002P003R002A013; give the file its official name")
     return SampleName(*map(int, match.groups()))
+
+
+def file_split(name: str) -> bool | None:
+    """Tell whether a sample without an official name is one to train with; None where it has such a name.
+
+    Args:
+        name: ``train_`` or ``test_`` and a number, from a file of arrays that has no names but a split of its own.
+    """
+    part = name.partition("_")[0]
+    return part == "train" if part in ("train", "test") else None
 
 
 def is_training(subject: int, camera: int, setup: int, benchmark: Benchmark, protocol: Protocol) -> bool:

@@ -14,16 +14,24 @@ people. A left-right flip keeps the label: no class names a side.
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
 import numpy as np
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 
-from datamodules.pku_protocol import CAMERAS, NUM_CLASSES, Phase, Segment, is_video, read_labels, read_split
+from datamodules.pku_protocol import (
+    CAMERAS,
+    NUM_CLASSES,
+    Phase,
+    PKUProtocol,
+    Segment,
+    is_video,
+    read_labels,
+    read_split,
+)
 from datamodules.prepare_arrays import Row, write_cache
 from datamodules.prepare_ntu import VERSION, Prepared, file_size, finished
 from datamodules.readers.skeleton import read_pku
@@ -58,6 +66,7 @@ class PKUMMDSkeletonDataModule(SkeletonDataModule):
         probe_samples: see there.
         num_workers: see there.
         seed: see there.
+        on_device: see ``SkeletonDataModule``.
 
     Raises:
         ValueError: a number is out of range.
@@ -67,7 +76,7 @@ class PKUMMDSkeletonDataModule(SkeletonDataModule):
         self,
         root: str | Path,
         phase: Phase = 1,
-        protocol: Literal["xsub", "xview"] = "xsub",
+        protocol: PKUProtocol = "xsub",
         split_list: str | Path | None = None,
         cache: str | Path | None = None,
         labelled_fraction: float = 1.0,
@@ -77,13 +86,21 @@ class PKUMMDSkeletonDataModule(SkeletonDataModule):
         probe_samples: int | None = None,
         num_workers: int = 4,
         seed: int = 0,
+        on_device: bool = False,
     ) -> None:
         super().__init__(
-            labelled_fraction, labelled_seed, global_batch_size, eval_batch_size, probe_samples, num_workers, seed
+            labelled_fraction,
+            labelled_seed,
+            global_batch_size,
+            eval_batch_size,
+            probe_samples,
+            num_workers,
+            seed,
+            on_device,
         )
         self.root = Path(root).expanduser()
         self.phase: Phase = phase
-        self.protocol: Literal["xsub", "xview"] = protocol
+        self.protocol: PKUProtocol = protocol
         self.split_list = None if split_list is None else Path(split_list).expanduser()
         self.cache = None if cache is None else Path(cache).expanduser()
 
@@ -112,30 +129,45 @@ class PKUMMDSkeletonDataModule(SkeletonDataModule):
         """
         if hasattr(self, "train_samples"):
             return
-        train_videos, val_videos = read_split(self._split_file())
+        split = split_file(self.root, self.protocol, self.split_list)
+        train_videos, val_videos = read_split(split)
         index = read_index(self.folder)
         usable = [sample for sample in index if sample.frames]
         parts = [[s for s in usable if s.name[:-4] in videos] for videos in (train_videos, val_videos)]
         if not any(parts):
-            raise ValueError(f"{self._split_file()}: none of the videos in {self.root} is in this list; set split_list")
+            raise ValueError(f"{split}: none of the videos in {self.root} is in this list; set split_list")
         self._part(parts[0], parts[1])
-        self.num_classes = NUM_CLASSES
+        self.num_classes = self._count_classes()
+        missing = (train_videos | val_videos) - {sample.name[:-4] for sample in index}
         left_out = {
+            "listed videos are not there": len(missing),
             "without a frame or broken are left out": len(index) - len(usable),
             "of videos in neither list are left out": len(usable) - len(parts[0]) - len(parts[1]),
         }
-        found = counts(len(parts[0]), len(parts[1]), OFFICIAL_COUNTS.get((self.phase, self.protocol)), left_out)
+        found = counts(len(parts[0]), len(parts[1]), self._official_counts(), left_out)
         rank_zero_info(f"{type(self).__name__}: phase {self.phase} {self.protocol}, {found}")
 
-    def _split_file(self) -> Path:
-        if self.split_list is not None:
-            return self.split_list
-        names = SPLIT_FILES[self.protocol]
-        for folder in (self.root, *sorted(path for path in self.root.iterdir() if path.is_dir())):
-            for name in names:
-                if (folder / name).is_file():
-                    return folder / name
-        raise ValueError(f"{self.root}: holds no split list {names[0]}; put it there, or set split_list")
+    def _count_classes(self) -> int:
+        return NUM_CLASSES
+
+    def _official_counts(self) -> tuple[int, int] | None:
+        return OFFICIAL_COUNTS.get((self.phase, self.protocol))
+
+
+def split_file(root: Path, protocol: PKUProtocol, given: Path | None) -> Path:
+    """Find the split list of a protocol in a folder and the folders in it, unless one is given.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if given is not None:
+        return given
+    names = SPLIT_FILES[protocol]
+    for folder in (root, *sorted(path for path in root.iterdir() if path.is_dir())):
+        for name in names:
+            if (folder / name).is_file():
+                return folder / name
+    raise ValueError(f"{root}: holds no split list {names[0]}; put it there, or set split_list")
 
 
 def settings(root: Path, phase: Phase) -> dict[str, object]:
@@ -168,33 +200,73 @@ def prepare_pku(root: Path, out: Path, phase: Phase, progress: bool = True) -> P
     if done is not None:
         return done
     rows: list[Row] = []
-    broken: list[str] = []
-    odd: Counter[str] = Counter()
     read = lru_cache(1)(read_pku)  # the actions of a video follow each other
+    videos, broken = labelled_videos(root, phase, read)
+    for video in videos:
+        for number, segment in enumerate(video.segments, 1):
+            line = Listed(len(rows), f"{video.name}:{number:03d}", 0, CAMERAS[video.name[-1]], 0, segment.action, 0)
+            rows.append(Row(line, partial(_cut, read, video, segment)))
+    return write_cache(out, wanted, rows, broken, str(root), progress)
+
+
+class LabelledVideo(NamedTuple):
+    """One video.
+
+    Attributes:
+        name: such as 0002-L.
+        file: of the skeletons.
+        labels: file of the actions.
+        segments: the actions.
+    """
+
+    name: str
+    file: Path
+    labels: Path
+    segments: list[Segment]
+
+
+def labelled_videos(
+    root: Path, phase: Phase, read: Callable[[Path], np.ndarray]
+) -> tuple[list[LabelledVideo], list[str]]:
+    """Read the actions of each video of a phase, and warn of labels that needed a rule.
+
+    Args:
+        root: as of ``PKUMMDSkeletonDataModule``.
+        phase: 1 or 2.
+        read: as ``read_pku``.
+
+    Returns:
+        The videos, in order; and a line on each one that is broken, or on a file that belongs to none.
+
+    Raises:
+        ValueError: a folder or all files are missing.
+    """
+    videos: list[LabelledVideo] = []
+    broken = _unpaired(root, phase)
+    odd: dict[str, list[str]] = {}
     for name, video, labels in _videos(root, phase):
         if not labels.is_file():
             broken.append(f"{labels}:1: is missing, so that {name} is left out; copy it from the dataset")
             continue
         try:
-            segments = read_labels(labels, read(video).shape[1], odd)
+            videos.append(LabelledVideo(name, video, labels, read_labels(labels, read(video).shape[1], odd)))
         except ValueError as error:
             broken.append(str(error))
-            continue
-        for number, segment in enumerate(segments, 1):
-            line = Listed(len(rows), f"{name}:{number:03d}", 0, CAMERAS[name[-1]], 0, segment.action, 0)
-            rows.append(Row(line, partial(_cut, read, video, segment)))
-    if +odd:
-        told = ", ".join(f"{number} {what}" for what, number in sorted((+odd).items()))
+    if odd:
+        told = ", ".join(f"{len(places)} {rule} (first: {places[0]})" for rule, places in sorted(odd.items()))
         rank_zero_warn(f"{root}: labels that a rule was applied to (pku_protocol.read_labels): {told}")
-    return write_cache(out, wanted, rows, broken, str(root), progress)
+    return videos, broken
 
 
-def _cut(read: Callable[[Path], np.ndarray], video: Path, segment: Segment) -> tuple[np.ndarray, int]:
-    return preprocess(read(video)[:, segment.start : segment.end])
+def _cut(read: Callable[[Path], np.ndarray], video: LabelledVideo, segment: Segment) -> tuple[np.ndarray, int]:
+    try:
+        return preprocess(read(video.file)[:, segment.start : segment.end])
+    except ValueError as error:
+        raise ValueError(f"{video.labels}:{segment.line}: {error}; leave the action out") from error
 
 
-def _videos(root: Path, phase: Phase) -> list[tuple[str, Path, Path]]:
-    """Return name, skeleton file and label file of each video, in order."""
+def _folders(root: Path) -> tuple[Path, Path]:
+    """Return the folders of skeletons and of labels."""
     if not root.is_dir():
         raise ValueError(f"{root}: no such folder; give the folder that holds those of skeletons and labels")
     folders = sorted(path for path in root.iterdir() if path.is_dir())
@@ -204,7 +276,12 @@ def _videos(root: Path, phase: Phase) -> list[tuple[str, Path, Path]]:
             f"{root}: holds {len(found[0])} folders named after skeletons and {len(found[1])} after labels;"
             f" it has to hold one of each, such as skeletons and labels"
         )
-    skeletons, labels = found[0][0], found[1][0]
+    return found[0][0], found[1][0]
+
+
+def _videos(root: Path, phase: Phase) -> list[tuple[str, Path, Path]]:
+    """Return name, skeleton file and label file of each video, in order."""
+    skeletons, labels = _folders(root)
     videos = [
         (path.stem, path, labels / path.name) for path in sorted(skeletons.glob("*.txt")) if is_video(path.stem, phase)
     ]
@@ -212,3 +289,18 @@ def _videos(root: Path, phase: Phase) -> list[tuple[str, Path, Path]]:
         example = "0002-L.txt" if phase == 1 else "A01N01-L.txt"
         raise ValueError(f"{skeletons}: holds no video of phase {phase}, such as {example}; set phase, or another root")
     return videos
+
+
+def _unpaired(root: Path, phase: Phase) -> list[str]:
+    """Return a line on each skeleton file with a name of no phase, and on each label file without skeletons."""
+    skeletons, labels = _folders(root)
+    lines = [
+        f"{path}:1: {path.stem!r} is no name such as 0002-L or A01N01-L; give the file its official name"
+        for path in sorted(skeletons.glob("*.txt"))
+        if not (is_video(path.stem, 1) or is_video(path.stem, 2))
+    ]
+    return lines + [
+        f"{skeletons / path.name}:1: is missing, though its labels are there; copy it from the dataset"
+        for path in sorted(labels.glob("*.txt"))
+        if is_video(path.stem, phase) and not (skeletons / path.name).is_file()
+    ]

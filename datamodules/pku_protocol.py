@@ -1,7 +1,6 @@
 """Names, labels and splits of PKU-MMD; ``pku_mmd.py`` tells of the dataset."""
 
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -9,6 +8,7 @@ NUM_CLASSES = 51
 CAMERAS = {"L": 1, "M": 2, "R": 3}
 
 Phase = Literal[1, 2]
+PKUProtocol = Literal["xsub", "xview"]
 
 _NAMES = {1: re.compile(r"\d{4}-[LMR]", re.ASCII), 2: re.compile(r"A\d\dN\d\d-[LMR]", re.ASCII)}
 _REMEDY = "correct the line, or take the official file"
@@ -21,11 +21,13 @@ class Segment(NamedTuple):
         action: from 1.
         start: first frame.
         end: frame after the last.
+        line: of the label file, for messages.
     """
 
     action: int
     start: int
     end: int
+    line: int
 
 
 def is_video(name: str, phase: Phase) -> bool:
@@ -33,18 +35,18 @@ def is_video(name: str, phase: Phase) -> bool:
     return _NAMES[phase].fullmatch(name) is not None
 
 
-def read_labels(file: Path, num_frames: int, odd: Counter[str]) -> list[Segment]:
+def read_labels(file: Path, num_frames: int, odd: dict[str, list[str]]) -> list[Segment]:
     """Read a label file: a line ``class,start,end,confidence`` per action.
 
-    The official files have lines that need a rule; each is counted in ``odd``. Where the start lies after the end, the
-    two change places (``inverted``). Whatever the confidence, 0 too, the action is kept (``confidence 0``). The end is
-    not part of the action, so it may equal the length; beyond that it is cut (``past the end``). An action without a
-    frame in the video is kept as an empty segment, for the caller to refuse (``empty``).
+    The official files have lines that need a rule; each is written down in ``odd``. Where the start lies after the
+    end, the two change places (``inverted``). Whatever the confidence, 0 too, the action is kept (``confidence 0``).
+    The end is not part of the action, so it may equal the length; beyond that it is cut (``past the end``). An action
+    without a frame in the video is kept as an empty segment, for the caller to refuse (``empty``).
 
     Args:
         file: the labels of one video.
         num_frames: length of the video.
-        odd: is added to.
+        odd: is added to: file and line of each line that needed a rule, by rule.
 
     Raises:
         ValueError: a line is something else, with file and line.
@@ -59,17 +61,21 @@ def read_labels(file: Path, num_frames: int, odd: Counter[str]) -> list[Segment]
         action, start, end, confidence = map(int, words)
         if not 1 <= action <= NUM_CLASSES:
             raise ValueError(f"{file}:{number}: class {action} is not 1 to {NUM_CLASSES}; {_REMEDY}")
+        applied = []
         if start > end:
-            odd["inverted"] += 1
+            applied.append("inverted")
             start, end = end, start
-        odd["confidence 0"] += confidence == 0
+        if confidence == 0:
+            applied.append("confidence 0")
         if end > num_frames:
-            odd["past the end"] += 1
+            applied.append("past the end")
             end = num_frames
         if start >= end:
-            odd["empty"] += 1
+            applied.append("empty")
             start = end
-        segments.append(Segment(action, start, end))
+        for rule in applied:
+            odd.setdefault(rule, []).append(f"{file}:{number}")
+        segments.append(Segment(action, start, end, number))
     return segments
 
 

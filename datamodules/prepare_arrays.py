@@ -23,17 +23,18 @@ from datamodules.prepare_ntu import (
     progress_bar,
     write_index,
 )
+from datamodules.readers.array_archive import DAMAGE
 from datamodules.readers.skeleton import MAX_METRES, NUM_JOINTS
 from datamodules.readers.skeleton_arrays import ArraySample, Format, read_arrays
 from datamodules.skeleton_dataset import ARRAY_FILE, Listed, is_cache
-from datamodules.transforms.skeleton import preprocess
+from datamodules.transforms.skeleton import NUM_ACTORS, preprocess
 
 
 def prepare_arrays(files: list[Path], out: Path, format: Format, progress: bool = True) -> Prepared:
     """Turn files of arrays into a cache, in one go.
 
     Args:
-        files: one of ``pyskl``; both parts of ``agcn``.
+        files: one of ``pyskl`` or ``ctrgcn``; both parts of ``agcn``.
         out: as of ``prepare_ntu.prepare``.
         format: see ``readers/skeleton_arrays.py``.
         progress: whether to draw a bar on stderr.
@@ -55,13 +56,36 @@ def prepare_arrays(files: list[Path], out: Path, format: Format, progress: bool 
     broken: list[str] = []
     for sample in samples:
         try:
-            line = listed(len(rows), sample.name)
-            if line.action != sample.label + 1:
-                raise ValueError(f"its label is {sample.label}, which is not that of its name")
-            rows.append(Row(line, partial(read_sequence, sample)))
+            rows.append(Row(_listed(len(rows), sample), partial(_read_row, files[0], sample)))
         except ValueError as error:
             broken.append(f"{files[0]}: {sample.name}: {error}")
-    return write_cache(out, settings, rows, broken, str(files[0]), progress)
+    try:
+        return write_cache(out, settings, rows, broken, str(files[0]), progress)
+    except DAMAGE as error:
+        raise ValueError(f"{files[0]}: is damaged ({error}); copy the file again from its source") from error
+
+
+def _read_row(file: Path, sample: ArraySample) -> tuple[np.ndarray, int]:
+    try:
+        return read_sequence(sample)
+    except ValueError as error:
+        raise ValueError(f"{file}: {sample.name}: {error}") from error
+
+
+def _listed(row: int, sample: ArraySample) -> Listed:
+    """Return a sample's line of the index.
+
+    Raises:
+        ValueError: its name or its label is none.
+    """
+    if sample.format == "ctrgcn":
+        if sample.label < 0:
+            raise ValueError("its label is not one-hot")
+        return Listed(row, sample.name, 0, 0, 0, sample.label + 1, 0)
+    line = listed(row, sample.name)
+    if line.action != sample.label + 1:
+        raise ValueError(f"its label is {sample.label}, which is not that of its name")
+    return line
 
 
 class Row(NamedTuple):
@@ -69,7 +93,7 @@ class Row(NamedTuple):
 
     Attributes:
         listed: its line of the index; the frames are not looked at.
-        read: gives what ``transforms.skeleton.preprocess`` does, or raises ValueError.
+        read: gives what ``transforms.skeleton.preprocess`` does, or raises ValueError with file and place.
     """
 
     listed: Listed
@@ -121,7 +145,7 @@ def _write(folder: Path, rows: list[Row], broken: list[str], source: str, progre
             try:
                 sequence, frames = row.read()
             except ValueError as error:
-                lines.append(f"{source}: {row.listed.name}: {error}")
+                lines.append(str(error))
                 sequence, frames = np.zeros(SEQUENCE_SHAPE, np.float32), 0
             stream.write(sequence.tobytes())
             index.append(row.listed._replace(frames=frames))
@@ -142,7 +166,7 @@ def read_sequence(sample: ArraySample) -> tuple[np.ndarray, int]:
     Raises:
         ValueError: the array has another shape, or holds what cannot be.
     """
-    values = np.asarray(sample.skeleton)
+    values = sample.read()
     if sample.format == "pyskl" and (values.ndim != 4 or values.shape[2:] != (NUM_JOINTS, 3)):
         raise ValueError(f"keypoint is {values.shape}, not (M, T, {NUM_JOINTS}, 3)")
     if sample.format == "agcn" and values.shape != SEQUENCE_SHAPE:
@@ -150,6 +174,9 @@ def read_sequence(sample: ArraySample) -> tuple[np.ndarray, int]:
     if values.dtype.kind != "f" or not (np.abs(values) <= MAX_METRES).all():
         raise ValueError(f"the coordinates are not all numbers of up to {MAX_METRES:g} m")
     sequence = np.ascontiguousarray(values, np.float32)
+    if sample.format == "ctrgcn":
+        bodies = sequence.reshape(len(sequence), NUM_ACTORS, NUM_JOINTS, 3).transpose(1, 0, 2, 3)
+        return preprocess(bodies[:1] if np.array_equal(bodies[0], bodies[1]) else bodies)
     if sample.format == "pyskl":
         return preprocess(sequence)
     frames = max(_period(actor) for actor in np.moveaxis(sequence, -1, 0))

@@ -214,17 +214,33 @@ def finished(out: Path, wanted: dict[str, Any]) -> Prepared | None:
     Raises:
         ValueError: there is something else.
     """
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not made_before(out, wanted, is_cache):
         return None
+    samples = sum(sample.frames > 0 for sample in read_index(out))
+    return Prepared(out, samples, (out / BROKEN_FILE).read_text().splitlines(), wanted["left_out"], 0)
+
+
+def made_before(out: Path, wanted: dict[str, Any], is_made: Callable[[Path], bool]) -> bool:
+    """Tell whether a folder was made with some settings; False where there is nothing.
+
+    Args:
+        out: the folder.
+        wanted: in plain JSON types.
+        is_made: tells whether a folder holds what it has to.
+
+    Raises:
+        ValueError: there is something else, or it was made with other settings.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
     file = out / SETTINGS_FILE
-    if not is_cache(out) or not file.is_file():
+    if not is_made(out) or not file.is_file():
         raise ValueError(f"{out}: is there and is no folder of prepared skeletons; remove it, or give another")
     if _read_settings(file) != wanted:
         raise ValueError(
             f"{out}: was prepared from other files or in another way; remove it to prepare it again, or give another"
         )
-    samples = sum(sample.frames > 0 for sample in read_index(out))
-    return Prepared(out, samples, (out / BROKEN_FILE).read_text().splitlines(), wanted["left_out"], 0)
+    return True
 
 
 def _read_settings(file: Path) -> object:

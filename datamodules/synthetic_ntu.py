@@ -53,6 +53,7 @@ class SyntheticNTUDataModule(NTUSkeletonDataModule):
         probe_samples: int | None = None,
         num_workers: int = 2,
         seed: int = 0,
+        on_device: bool = False,
     ) -> None:
         """Remember what to write; it is written in ``prepare_data``.
 
@@ -71,6 +72,7 @@ class SyntheticNTUDataModule(NTUSkeletonDataModule):
             probe_samples: see there.
             num_workers: see there.
             seed: see there.
+            on_device: see there.
 
         Raises:
             ValueError: a number is out of range.
@@ -94,6 +96,7 @@ class SyntheticNTUDataModule(NTUSkeletonDataModule):
             probe_samples=probe_samples,
             num_workers=num_workers,
             seed=seed,
+            on_device=on_device,
         )
 
     def prepare_data(self) -> None:

@@ -1,10 +1,13 @@
-"""Tiny ``.skeleton`` files for the tests, of bodies that come and go, and prepared sequences of a few classes."""
+"""Tiny ``.skeleton`` files for the tests, of bodies that come and go, and prepared sequences."""
 
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+
+from datamodules.ntu_protocol import SampleName, parse_name
+from datamodules.skeleton_dataset import COLUMNS
 
 FIRST_ID = 72057594037931101
 
@@ -72,3 +75,30 @@ def write_prepared(folder: Path, train: int = 24, val: int = 12, num_classes: in
             name = f"S{row + 1:03d}C001P{subject:03d}R003A{action + 1:03d}"
             lines.writerow((name, subject, 1, 1, action + 1, frames[row]))
     return folder
+
+
+def write_cache(folder, names, num_frames=300, seed=0):
+    """A cache of few frames, whose first value is the row."""
+    folder.mkdir(parents=True, exist_ok=True)
+    frames = 1 + np.arange(len(names)) % num_frames
+    array = np.zeros((len(names), 3, num_frames, 25, 2), np.float32)
+    array[:, 0, 0, 0, 0] = np.arange(len(names))
+    np.save(folder / "skeletons.npy", array)
+    write_index(folder, names, frames)
+    return folder
+
+
+def write_index(folder, names, frames):
+    """The index of a cache of NTU RGB+D."""
+    with (folder / "index.csv").open("w", newline="") as stream:
+        lines = csv.writer(stream)
+        lines.writerow(COLUMNS)
+        for name, count in zip(names, frames, strict=True):
+            of = parse_name(name)
+            lines.writerow([name, of.subject, of.camera, of.setup, of.action, count])
+    np.save(folder / "num_frames.npy", np.array(frames, np.int64))
+
+
+def names(count=24):
+    """Names of several subjects, cameras, setups and actions."""
+    return [str(SampleName(i % 3 + 1, i % 3 + 1, i % 8 + 1, 1, i % 5 + 1)) for i in range(count)]

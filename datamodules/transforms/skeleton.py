@@ -132,28 +132,28 @@ def rotation_onto(vector: np.ndarray, axis: np.ndarray) -> np.ndarray:
     return turn
 
 
-def turn_spine_upright(actors: np.ndarray) -> np.ndarray:
-    """Turn everything so that the first actor's spine (joints 0 to 1) points along z in the first frame.
+def turn_spine_upright(actors: np.ndarray, frame: int = 0) -> np.ndarray:
+    """Turn everything so that the first actor's spine (joints 0 to 1) points along z in the first frame, or another.
 
     Returns:
         As given.
     """
-    return _turned(actors, PELVIS, SPINE, np.array([0.0, 0, 1]))
+    return _turned(actors, frame, PELVIS, SPINE, np.array([0.0, 0, 1]))
 
 
-def turn_shoulders_sideways(actors: np.ndarray) -> np.ndarray:
-    """Turn everything so that the first actor's shoulders (from joint 4 to 8) point along x in the first frame.
+def turn_shoulders_sideways(actors: np.ndarray, frame: int = 0) -> np.ndarray:
+    """Turn everything so that the first actor's shoulders (from joint 4 to 8) point along x in that frame.
 
     Done after ``turn_spine_upright``, it tilts the spine as far as the shoulders were not level.
 
     Returns:
         As given.
     """
-    return _turned(actors, LEFT_SHOULDER, RIGHT_SHOULDER, np.array([1.0, 0, 0]))
+    return _turned(actors, frame, LEFT_SHOULDER, RIGHT_SHOULDER, np.array([1.0, 0, 0]))
 
 
-def _turned(actors: np.ndarray, start: int, end: int, axis: np.ndarray) -> np.ndarray:
-    turn = rotation_onto(actors[0, 0, end].astype(np.float64) - actors[0, 0, start], axis)
+def _turned(actors: np.ndarray, frame: int, start: int, end: int, axis: np.ndarray) -> np.ndarray:
+    turn = rotation_onto(actors[0, frame, end].astype(np.float64) - actors[0, frame, start], axis)
     turned: np.ndarray = (actors.reshape(-1, 3) @ turn.T.astype(actors.dtype)).reshape(actors.shape)
     return turned
 
@@ -179,3 +179,26 @@ def preprocess(bodies: np.ndarray, num_frames: int = NUM_FRAMES) -> tuple[np.nda
     actors = centre(repeat(actors, num_frames))
     actors = turn_shoulders_sideways(turn_spine_upright(actors))
     return np.ascontiguousarray(actors.transpose(3, 1, 2, 0), np.float32), length
+
+
+def preprocess_video(bodies: np.ndarray) -> np.ndarray:
+    """Apply the steps to a long video whose frames have to keep their numbers: no gap is closed, nothing is repeated.
+
+    The frame that decides the rotations is the first one to show the first actor.
+
+    Args:
+        bodies: float32 (M, T, V, 3), metres.
+
+    Returns:
+        float32 (3, T, V, 2).
+
+    Raises:
+        ValueError: no body is seen in any frame.
+    """
+    actors = most_energetic(bodies)
+    present = seen(actors)[0]
+    if not present.any():
+        raise ValueError("no body is seen in any frame")
+    frame = int(present.argmax())
+    actors = turn_shoulders_sideways(turn_spine_upright(centre(actors), frame), frame)
+    return actors.transpose(3, 1, 2, 0)

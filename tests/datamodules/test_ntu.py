@@ -1,13 +1,12 @@
 """NTU RGB+D: names, splits, official lists, and batches of prepared sequences."""
 
-import csv
 import pickle
 
 import numpy as np
 import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
-from skeleton_fakes import write_skeleton
+from skeleton_fakes import names, write_cache, write_index, write_skeleton
 
 from datamodules import NTUSkeletonDataModule
 from datamodules.ntu_protocol import (
@@ -18,32 +17,7 @@ from datamodules.ntu_protocol import (
     missing_skeletons,
     parse_name,
 )
-from datamodules.skeleton_dataset import COLUMNS, read_index
-
-
-def write_cache(folder, names, num_frames=300, seed=0):
-    """A cache of few frames, whose first value is the row."""
-    folder.mkdir(parents=True, exist_ok=True)
-    frames = 1 + np.arange(len(names)) % num_frames
-    array = np.zeros((len(names), 3, num_frames, 25, 2), np.float32)
-    array[:, 0, 0, 0, 0] = np.arange(len(names))
-    np.save(folder / "skeletons.npy", array)
-    write_index(folder, names, frames)
-    return folder
-
-
-def write_index(folder, names, frames):
-    with (folder / "index.csv").open("w", newline="") as stream:
-        lines = csv.writer(stream)
-        lines.writerow(COLUMNS)
-        for name, count in zip(names, frames, strict=True):
-            of = parse_name(name)
-            lines.writerow([name, of.subject, of.camera, of.setup, of.action, count])
-    np.save(folder / "num_frames.npy", np.array(frames, np.int64))
-
-
-def names(count=24):
-    return [str(SampleName(i % 3 + 1, i % 3 + 1, i % 8 + 1, 1, i % 5 + 1)) for i in range(count)]
+from datamodules.skeleton_dataset import read_index
 
 
 def test_names():

@@ -1,44 +1,15 @@
 """PKU-MMD: label rules, split lists, and actions cut from videos."""
 
-from collections import Counter
-
 import numpy as np
 import pytest
-from skeleton_fakes import standing_body
+from pku_fakes import dataset, write_split, write_video
 
 from datamodules import PKUMMDSkeletonDataModule
+from datamodules.pku_mmd import prepare_pku
 from datamodules.pku_protocol import Segment, is_video, read_labels, read_split
 from datamodules.readers.skeleton import read_pku
 from datamodules.skeleton_dataset import read_index
 from datamodules.transforms.skeleton import preprocess
-
-
-def write_video(folder, name, labels, num_frames=40, seed=0):
-    first, second = standing_body(num_frames, seed), standing_body(num_frames, seed + 1, 1.0)
-    second[: num_frames // 2] = 0
-    rows = np.stack([first, second], 1).reshape(num_frames, 150)
-    for kind in ("skeletons", "labels"):
-        (folder / kind).mkdir(parents=True, exist_ok=True)
-    text = "\n ".join(" ".join(f"{value:.6f}" for value in row) for row in rows)
-    (folder / "skeletons" / f"{name}.txt").write_text(f"{text}\n")
-    if labels is not None:
-        (folder / "labels" / f"{name}.txt").write_text(labels)
-
-
-def write_split(file, train, val):
-    file.write_text(f"Training videos: \n{', '.join(train)}\nValidataion videos: \n{', '.join(val)}\n")
-    return file
-
-
-def dataset(root):
-    write_video(root, "0002-L", "3,2,10,2\n51,30,12,1\n", seed=0)
-    write_video(root, "0003-M", "7,0,40,0\n", seed=2)
-    write_video(root, "0004-R", "8,5,60,2\n1,40,50,2\n2,7,7,2\n", seed=4)
-    write_video(root, "0005-L", None, seed=6)
-    write_video(root, "0006-L", "52,1,2,2\n", seed=8)
-    write_video(root, "0007-L", "9,1,9,2\n", seed=10)
-    write_split(root / "cross-subject.txt", ["0002-L", "0003-M", "0005-L"], ["0004-R", "0006-L"])
-    return root
 
 
 def test_actions_are_cut_and_counted(tmp_path, caplog):
@@ -46,7 +17,11 @@ def test_actions_are_cut_and_counted(tmp_path, caplog):
     data = PKUMMDSkeletonDataModule(root, cache=tmp_path / "cache", num_workers=0, global_batch_size=3)
     with (
         caplog.at_level("INFO"),
-        pytest.warns(UserWarning, match="1 confidence 0, 2 empty, 1 inverted, 2 past the end"),
+        pytest.warns(
+            UserWarning,
+            match=r"1 confidence 0 \(first: .*/labels/0003-M\.txt:1\), 2 empty \(first: .*/labels/0004-R\.txt:2\),"
+            r" 1 inverted \(first: .*/0002-L\.txt:2\), 2 past the end \(first: .*/0004-R\.txt:1\)",
+        ),
     ):
         data.prepare_data()
     data.prepare_data()
@@ -54,7 +29,8 @@ def test_actions_are_cut_and_counted(tmp_path, caplog):
         data.setup("fit")
     assert (
         "phase 1 xsub, 3 training sequences, 1 to test, of the official 18,841 and 2,704;"
-        " 2 without a frame or broken are left out; 1 of videos in neither list are left out"
+        " 2 listed videos are not there; 2 without a frame or broken are left out;"
+        " 1 of videos in neither list are left out"
     ) in caplog.text
     assert data.num_classes == 51
     segments = {"0002-L:001": (2, 10), "0002-L:002": (12, 30), "0003-M:001": (0, 40), "0004-R:001": (5, 40)}
@@ -74,7 +50,22 @@ def test_actions_are_cut_and_counted(tmp_path, caplog):
     broken = (tmp_path / "cache" / "broken.txt").read_text().splitlines()
     assert broken[0] == f"{root}/labels/0005-L.txt:1: is missing, so that 0005-L is left out; copy it from the dataset"
     assert broken[1].startswith(f"{root}/labels/0006-L.txt:1: class 52 is not 1 to 51; correct")
-    assert broken[2:] == [f"{root}: 0004-R:00{number}: no body is seen in any frame" for number in (2, 3)]
+    assert broken[2:] == [
+        f"{root}/labels/0004-R.txt:{line}: no body is seen in any frame; leave the action out" for line in (2, 3)
+    ]
+
+
+def test_files_that_belong_to_no_video(tmp_path):
+    root = tmp_path / "pku"
+    for name in ("0002-L", "A01N01-L", "2-L"):
+        write_video(root, name, "1,2,30,2\n")
+    (root / "labels" / "0009-R.txt").write_text("1,2,30,2\n")
+    done = prepare_pku(root, tmp_path / "cache", 1, progress=False)
+    assert done.samples == 1
+    assert done.broken == [
+        f"{root}/skeletons/2-L.txt:1: '2-L' is no name such as 0002-L or A01N01-L; give the file its official name",
+        f"{root}/skeletons/0009-R.txt:1: is missing, though its labels are there; copy it from the dataset",
+    ]
 
 
 LINES = ("1,2,3", "1,2,3,x", "-1,2,3,2", "1,2,3,2,5", "1 2 3 2", "1,2.5,3,2", "0,1,2,2", "52,1,2,2")
@@ -85,25 +76,25 @@ def test_label_lines_that_are_none(tmp_path, line):
     file = tmp_path / "0002-L.txt"
     file.write_text(f"1,2,3,2\n\n{line}\n")
     with pytest.raises(ValueError, match=r"0002-L\.txt:3: .*; correct the line, or take the official file"):
-        read_labels(file, 100, Counter())
+        read_labels(file, 100, {})
 
 
 def test_a_missing_label_file(tmp_path):
     with pytest.raises(ValueError, match=r"none\.txt:1: cannot be read \(No such file"):
-        read_labels(tmp_path / "none.txt", 100, Counter())
+        read_labels(tmp_path / "none.txt", 100, {})
 
 
 def test_real_labels(shared_data):
-    odd: Counter[str] = Counter()
+    odd = {}
     folder = shared_data / "pku_mmd" / "labels"
     segments = {file.stem: read_labels(file, 10**6, odd) for file in sorted(folder.glob("*.txt"))}
     assert len(segments) == 12
-    assert odd["inverted"] == 1
-    assert odd["confidence 0"] >= 2
-    assert not odd["empty"]
-    assert Segment(1, 4036, 4925) in segments["0043-L"]
+    assert odd["inverted"] == [f"{folder}/0043-L.txt:21"]
+    assert len(odd["confidence 0"]) >= 2
+    assert "empty" not in odd
+    assert (1, 4036, 4925) in [segment[:3] for segment in segments["0043-L"]]
     assert all(segment.start < segment.end for video in segments.values() for segment in video)
-    assert segments["0002-L"][0] == Segment(32, 182, 235)
+    assert segments["0002-L"][0] == Segment(32, 182, 235, 1)
 
 
 def test_names():

@@ -131,7 +131,7 @@ def test_a_wrong_guess_says_what_the_file_looks_like(tmp_path):
         (pyskl, "agcn", "a pickled dict with 'split', 'annotations'"),
         (agcn, "pyskl", "one array float32 (1, 3, 300, 25, 2) (.npy, as of agcn)"),
         (tmp_path / "train_label.pkl", "pyskl", "a pickled tuple"),
-        (tmp_path / "NTU60_CS.npz", "agcn", "an archive of x_train, y_train (.npz, as of CTR-GCN)"),
+        (tmp_path / "NTU60_CS.npz", "agcn", "an archive of x_train, y_train (.npz, as of ctrgcn)"),
         (tmp_path / "words.txt", "pyskl", "text"),
         (tmp_path / "cut.pkl", "pyskl", "a damaged file, or one that holds more than arrays"),
         (tmp_path, "pyskl", "a folder"),
@@ -157,3 +157,25 @@ def test_what_is_refused(tmp_path):
     np.save(tmp_path / "train_data_joint.npy", np.zeros((2, 3, 300, 25, 2), np.float32))
     with pytest.raises(ValueError, match=r"2 sequences, but train_label.pkl has 3 names, 1 labels"):
         read_arrays(tmp_path / "train_data_joint.npy", "agcn")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x[:, :, :, :17], r"A001: the sequence is \(3, 300, 17, 2\), not \(3, 300, 25, 2\)"),
+        (lambda x: x * np.float32(np.nan), "A001: the coordinates are not all numbers of up to 50 m"),
+        (lambda x: x * 0, "A001: no body is seen in any frame"),
+    ],
+)
+def test_sequences_of_agcn_that_cannot_be(tmp_path, change, message):
+    file = write_agcn(tmp_path, "train", (0,))
+    np.save(file, change(np.load(file)))
+    with pytest.raises(ValueError, match=f"all 1 sequences are broken, such as .*{message}"):
+        prepare_arrays([file], tmp_path / "out", "agcn", progress=False)
+
+
+def test_a_file_of_agcn_that_is_cut_short(tmp_path):
+    file = write_agcn(tmp_path, "train", (0,))
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"train_data_joint\.npy: cannot be read as agcn \(mmap length is greater"):
+        prepare_arrays([file], tmp_path / "out", "agcn", progress=False)

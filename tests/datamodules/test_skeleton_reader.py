@@ -243,6 +243,38 @@ def test_damaged_pku_text(edit, message):
         parse_pku(edit(pku_text()[0]), "x")
 
 
+def plain_pku(text):
+    """Read a skeleton text of PKU-MMD word by word: frames of 150 numbers, or ValueError."""
+    lines = [re.findall(r"[^ \t\r]+", line) for line in text.decode("ascii").split("\n")]
+    while lines and not lines[-1]:
+        lines.pop()
+    if not lines:
+        raise ValueError("empty")
+    for words in lines:
+        if len(words) != 150 or not all(NUMBER.fullmatch(word) and abs(float(word)) <= 50 for word in words):
+            raise ValueError("line")
+    return [[float(word) for word in words] for words in lines]
+
+
+def test_damaged_pku_texts_are_refused_or_read_as_they_are():
+    generator = np.random.default_rng(0)
+    base, _, _ = pku_text(3)
+    refused = 0
+    for _ in range(2000):
+        text = mutations(base, generator)
+        try:
+            expected = plain_pku(text)
+        except ValueError:
+            refused += 1
+            with pytest.raises(ValueError, match=r"^x:\d+: ") as error:
+                parse_pku(text, "x")
+            assert 1 <= int(str(error.value).split(":")[1]) <= text.count(b"\n") + 1
+            continue
+        got = parse_pku(text, "x").transpose(1, 0, 2, 3).reshape(len(expected), 150)
+        np.testing.assert_array_equal(got, np.float32(expected))
+    assert 800 < refused < 1900
+
+
 def test_real_pku_text(shared_data):
     file = shared_data / "pku_mmd" / "skeletons" / "A10N08-L.txt"
     sequences = read_pku(file)
