@@ -97,7 +97,7 @@ def test_wrong_features_are_refused():
         nearest_neighbours(rows, rows, 0)
     broken = rows.clone()
     broken[2, 1] = float("nan")
-    with pytest.raises(ValueError, match="features of bank 2 .*not finite"):
+    with pytest.raises(ValueError, match=r"features of bank 2 .*not finite"):
         nearest_neighbours(broken, rows, max_bytes=1)
-    with pytest.raises(ValueError, match="features of query 2 .*not finite"):
+    with pytest.raises(ValueError, match=r"features of query 2 .*not finite"):
         nearest_neighbours(rows, broken, max_bytes=1)
