@@ -22,6 +22,7 @@ are of two people. A left-right flip keeps the label: no class names a side.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -37,7 +38,7 @@ from datamodules.ntu_protocol import (
     missing_skeletons,
 )
 from datamodules.prepare_ntu import Bodies, find_recordings, prepare_aside, settings
-from datamodules.skeleton_datamodule import SkeletonDataModule, counts
+from datamodules.skeleton_datamodule import SkeletonDataModule, counts, read_class_names
 from datamodules.skeleton_dataset import Listed, is_cache, read_index
 
 
@@ -130,7 +131,8 @@ class NTUSkeletonDataModule(SkeletonDataModule):
                 f" or give another root"
             )
         self._part(parts[True], parts[False])
-        self.num_classes = self._count_classes()
+        self.class_names = self._name_classes()
+        self.num_classes = len(self.class_names)
         broken = sum(not sample.frames for sample in of_benchmark)
         left_out = {
             "broken files are left out": broken,
@@ -140,8 +142,8 @@ class NTUSkeletonDataModule(SkeletonDataModule):
         found = counts(len(parts[True]), len(parts[False]), official, left_out)
         rank_zero_info(f"{type(self).__name__}: {self.benchmark} {self.protocol}, {found}")
 
-    def _count_classes(self) -> int:
-        return NUM_CLASSES[self.benchmark]
+    def _name_classes(self) -> Sequence[str]:
+        return read_class_names("ntu")[: NUM_CLASSES[self.benchmark]]
 
     def _official_counts(self, benchmark: Benchmark, protocol: Protocol) -> tuple[int, int] | None:
         return OFFICIAL_COUNTS.get((benchmark, protocol))

@@ -27,7 +27,7 @@ from datamodules.pku_protocol import CAMERAS, NUM_CLASSES, Phase, Segment, is_vi
 from datamodules.prepare_arrays import Row, write_cache
 from datamodules.prepare_ntu import VERSION, Prepared, file_size, finished
 from datamodules.readers.skeleton import read_pku
-from datamodules.skeleton_datamodule import SkeletonDataModule, counts
+from datamodules.skeleton_datamodule import SkeletonDataModule, counts, read_class_names
 from datamodules.skeleton_dataset import Listed, read_index
 from datamodules.transforms.skeleton import preprocess
 
@@ -113,7 +113,7 @@ class PKUMMDSkeletonDataModule(SkeletonDataModule):
         if not any(parts):
             raise ValueError(f"{self._split_file()}: none of the videos in {self.root} is in this list; set split_list")
         self._part(parts[0], parts[1])
-        self.num_classes = NUM_CLASSES
+        self.num_classes, self.class_names = NUM_CLASSES, read_class_names("pku_mmd")
         left_out = {
             "without a frame or broken are left out": len(index) - len(usable),
             "of videos in neither list are left out": len(usable) - len(parts[0]) - len(parts[1]),
