@@ -41,7 +41,7 @@ class RetrievalSheet(Callback):
 
     Args:
         num_queries: rows; of different classes, as long as there are some.
-        max_frames: frames of each sequence; longer ones are thinned evenly.
+        max_frames: frames of each sequence; longer ones are thinned evenly, and those of actors far apart to four.
         seed: of the choice of queries.
     """
 
@@ -133,7 +133,7 @@ def draw_sheet(rows: list[list[Panel]], max_frames: int) -> np.ndarray:
         for axis in axes[len(panels_) :]:
             axis.set_axis_off()
         for column, (panel, axis) in enumerate(zip(panels_, axes, strict=False)):
-            draw_strip(axis, panel.skeleton, max_frames)
+            draw_strip(axis, panel.skeleton, max_frames, fewest=min(4, max_frames))
             axis.spines[:].set(color=panel.colour, linewidth=1.8)
             title = textwrap.shorten(panel.title, int(7.6 * max_frames), placeholder="…")
             axis.set_title(title, fontsize=7.5, color=panel.colour, pad=3)

@@ -42,7 +42,9 @@ def thin(num_frames: int, columns: int) -> np.ndarray:
     return np.unique(np.linspace(0, num_frames - 1, columns).round().astype(int))
 
 
-def draw_strip(axis: Axes, skeleton: np.ndarray, columns: int, line_width: float = 1.3) -> None:
+def draw_strip(
+    axis: Axes, skeleton: np.ndarray, columns: int, fewest: int | None = None, line_width: float = 1.3
+) -> None:
     """Draw frames of a sequence side by side, all to one scale; the first actor is blue, the second orange.
 
     Left arms and legs are darker.
@@ -51,19 +53,22 @@ def draw_strip(axis: Axes, skeleton: np.ndarray, columns: int, line_width: float
         axis: is filled, and loses its ticks.
         skeleton: float (3, T, 25, M), see `project`; T frames without repetition.
         columns: frames that are shown.
+        fewest: that are shown where actors far apart would get small; ``columns`` by default.
         line_width: of the bones, in points.
     """
-    points = project(skeleton[:, thin(skeleton.shape[1], columns)])
     box = axis.get_window_extent()
-    cell = box.width / columns / box.height  # a cell's width, in its height
-    axis.set(xlim=(0, cell * columns), ylim=(0, 1), xticks=[], yticks=[])
+    ratio = box.width / box.height
+    axis.set(xlim=(0, ratio), ylim=(0, 1), xticks=[], yticks=[])
+    points = project(skeleton)
     seen = points[np.isfinite(points).all(-1)]
     if not len(seen):
         return
     low, high = seen.min(0), seen.max(0)
-    extent = np.maximum(high - low, 1e-6)
-    scale = min(0.82 * cell / extent[0], 0.88 / extent[1])
-    points = (points - (low + high) / 2) * scale + (cell / 2, 0.5)
+    width, height = np.maximum(high - low, 1e-6) / (0.82, 0.88)  # with a margin
+    if fewest is not None:
+        columns = int(np.clip(ratio * height / width, fewest, columns))
+    cell = ratio / columns
+    points = (points[thin(len(points), columns)] - (low + high) / 2) * min(cell / width, 1 / height) + (cell / 2, 0.5)
     points[..., 0] += cell * np.arange(len(points))[:, None, None]
     for actor in reversed(range(points.shape[1])):
         left, right = COLOURS[actor % len(COLOURS)]

@@ -106,7 +106,7 @@ class Retrieval(LightningModule):
         """Compute the features of the training list.
 
         Raises:
-            ValueError: no labelled samples are held out.
+            ValueError: no labelled samples are held out, or there are fewer than processes.
         """
         data = getattr(self.trainer, "datamodule", None)
         loaders = data.probe_dataloaders() if data is not None and hasattr(data, "probe_dataloaders") else None
@@ -114,6 +114,11 @@ class Retrieval(LightningModule):
             raise ValueError(
                 "retrieval needs labelled training samples and test samples apart from them: give a data module that "
                 "has both, or another protocol of it"
+            )
+        queries = len(self.trainer.test_dataloaders.dataset)  # type: ignore[union-attr]  # declared to hold anything
+        if queries < self.trainer.world_size:  # Lightning lets a process without batches skip the test
+            raise ValueError(
+                f"{queries} test samples for {self.trainer.world_size} processes: set fewer trainer.devices"
             )
         self.neighbours, self._queries = None, []
         self._bank = collect_features(self.trainer, self, loaders[0])
