@@ -61,10 +61,10 @@ def read_curve(run: str, metric: str) -> Curve:
     Raises:
         ValueError: as of `compare`.
     """
-    name, equals, folder = run.rpartition("=")
-    # A folder may itself have an equals sign in its name.
-    path = Path(run) if not equals or Path(run).is_dir() else Path(folder)
-    name = name if path == Path(folder) and equals else path.resolve().name
+    name, equals, folder = run.partition("=")
+    if not equals or Path(run).is_dir():  # the folder of a run may itself have an equals sign in its name
+        name, folder = Path(run).resolve().name, run
+    path = Path(folder)
     if not path.is_dir():
         raise ValueError(f"{path}: no such run; give its folder, as runs/skeleton")
     file = path / "logs" / "metrics.csv"
