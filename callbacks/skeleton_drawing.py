@@ -52,14 +52,14 @@ def draw_strip(
     Args:
         axis: is filled, and loses its ticks.
         skeleton: float (3, T, 25, M), see `project`; T frames without repetition.
-        columns: frames that are shown.
+        columns: frames that are shown; those without anybody are passed over.
         fewest: that are shown where actors far apart would get small; ``columns`` by default.
         line_width: of the bones, in points.
     """
     box = axis.get_window_extent()
     ratio = box.width / box.height
     axis.set(xlim=(0, ratio), ylim=(0, 1), xticks=[], yticks=[])
-    points = project(skeleton)
+    points = project(skeleton[:, skeleton.any(axis=(0, 2, 3))])
     seen = points[np.isfinite(points).all(-1)]
     if not len(seen):
         return

@@ -86,7 +86,8 @@ def test_every_shipped_config_says_what_it_is():
 )
 def test_shipped_config_parses(name, capsys):
     values = printed(["fit", "--config", name], capsys)
-    assert values["model"]["class_path"] and values["data"]["class_path"] and values["trainer"]["max_epochs"]
+    assert values["model"]["class_path"] and values["data"]["class_path"]
+    assert values["trainer"]["max_epochs"] or values["model"]["class_path"].endswith(".Retrieval")  # nothing is trained
 
 
 @pytest.fixture

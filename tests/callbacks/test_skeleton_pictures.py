@@ -110,9 +110,15 @@ def test_strip_follows_the_motion():
 
 
 def test_lost_frames_and_broken_numbers_are_left_out():
-    lost = standing()
-    lost[:, 5] = 0
-    assert set(painted(strip(lost), COLOURS[0][0]) // 100) == {0, 1, 2}
+    moving = standing(7)
+    moving[0, :, 7] += np.linspace(0, 0.6, 7)[:, None]
+    lost = moving.copy()
+    lost[:, [0, 4]] = 0
+    np.testing.assert_array_equal(strip(lost), strip(np.delete(moving, [0, 4], axis=1)))
+    pair = standing(actors=2)
+    pair[:, 5, :, 1] = 0
+    assert set(painted(strip(pair), COLOURS[0][0]) // 100) == {0, 1, 2, 3}
+    assert set(painted(strip(pair), COLOURS[1][0]) // 100) == {0, 1, 2}
     broken = standing()
     broken[:, :, 7, 0] = np.nan
     broken[:, :, 21, 0] = np.inf
