@@ -133,13 +133,14 @@ def _highest(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if k == 1:
         columns = similarity.argmax(1, keepdim=True)  # the first, where several are
         return similarity.gather(1, columns), columns
-    k = min(k, similarity.shape[1])
-    values, columns = similarity.topk(k, dim=1)
-    # Which of those as high as the last were taken is not defined.
-    tied = (similarity >= values[:, -1:]).sum(1) > k
-    if tied.any():
-        order = similarity[tied].argsort(dim=1, descending=True, stable=True)[:, :k]
-        columns[tied], values[tied] = order, similarity[tied].gather(1, order)
+    values, columns = similarity.topk(min(k + 1, similarity.shape[1]), dim=1)
+    if values.shape[1] > k:
+        # Which of those as high as the last were taken is not defined.
+        tied = values[:, k - 1] == values[:, k]
+        values, columns = values[:, :k].contiguous(), columns[:, :k].contiguous()
+        if tied.any():
+            order = similarity[tied].argsort(dim=1, descending=True, stable=True)[:, :k]
+            columns[tied], values[tied] = order, similarity[tied].gather(1, order)
     columns, order = columns.sort(dim=1)
     values, order = values.gather(1, order).sort(dim=1, descending=True, stable=True)
     return values, columns.gather(1, order)
