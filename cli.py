@@ -18,6 +18,7 @@ SUBCOMMANDS = {
     "prepare": "preprocess a dataset once, into files that its data module reads",
     "fuse": "average the scores that several runs predicted",
     "export": "turn a checkpoint into a safetensors file of the network alone",
+    "curves": "draw a logged number, such as the loss, of several runs in one picture",
 }
 
 
@@ -47,6 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
             return prepare(rest)
         if subcommand == "fuse":
             return fuse(rest)
+        if subcommand == "curves":
+            return curves(rest)
         return export(rest) if subcommand == "export" else train(subcommand, rest)
     except configs.ConfigError as error:
         return complain(str(error), 2)
@@ -271,4 +274,36 @@ def prepare(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return complain("stopped; the same command goes on", 130)
     print(done)
+    return 0
+
+
+def curves(arguments: list[str]) -> int:
+    """Draw a logged number of several runs.
+
+    Args:
+        arguments: those after the subcommand.
+
+    Returns:
+        Exit code, as of ``main``.
+    """
+    parser = argparse.ArgumentParser("lightning curves", description=SUBCOMMANDS["curves"], exit_on_error=False)
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="folder of a run, or NAME=FOLDER to label it otherwise")
+    parser.add_argument("--metric", default="train/loss", help="as logged; train/loss by default")
+    parser.add_argument(
+        "--out", type=Path, default=Path("curves.png"), help="the picture; the numbers go beside it, into a .csv"
+    )
+    try:
+        options, unknown = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        return complain(f"curves: {error}", 2)
+    if unknown:
+        return complain(f"curves: unknown argument {unknown[0]}; it takes --metric NAME and --out FILE.png", 2)
+    if not options.runs:
+        return complain("curves needs folders of runs, as in: curves runs/skeleton none=runs/without", 2)
+    from callbacks.curves import compare
+
+    try:
+        print(compare(options.runs, options.metric, options.out))
+    except (ValueError, OSError) as error:
+        return complain(str(error), 1)
     return 0

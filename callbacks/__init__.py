@@ -1,9 +1,21 @@
 """What a Trainer does around any method."""
 
+from callbacks.feature_map import FeatureMap
 from callbacks.knn_probe import KNNProbe
 from callbacks.prediction_writer import PredictionWriter
 from callbacks.progress import ProgressBar
+from callbacks.retrieval_sheet import RetrievalSheet
 from callbacks.run_record import RunRecord
+from callbacks.skeleton_pictures import SkeletonPictures
 from callbacks.tubelet_pictures import TubeletPictures
 
-__all__ = ["KNNProbe", "PredictionWriter", "ProgressBar", "RunRecord", "TubeletPictures"]
+__all__ = [
+    "FeatureMap",
+    "KNNProbe",
+    "PredictionWriter",
+    "ProgressBar",
+    "RetrievalSheet",
+    "RunRecord",
+    "SkeletonPictures",
+    "TubeletPictures",
+]

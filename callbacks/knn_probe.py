@@ -2,15 +2,12 @@
 
 from typing import Any
 
-import torch
-from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_info
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
-from torch.utils.data import DataLoader
 
-from lightning_modules.losses.gather import all_gather
+from lightning_modules.features import collect_features
 from lightning_modules.metrics.nearest_neighbours import nearest_neighbour_top1
 
 
@@ -84,24 +81,7 @@ class KNNProbe(Callback):
         loaders = data.probe_dataloaders() if data is not None and hasattr(data, "probe_dataloaders") else None
         if data is None or loaders is None:
             return None
-        training = pl_module.training
-        pl_module.eval()
-        (bank, bank_labels), (queries, query_labels) = (self._features(data, pl_module, loader) for loader in loaders)
-        pl_module.train(training)
-        return nearest_neighbour_top1(bank, bank_labels, queries, query_labels, self.k, self.temperature)
-
-    @staticmethod
-    @torch.no_grad()
-    def _features(
-        data: LightningDataModule,
-        pl_module: Any,  # noqa: ANN401 - a LightningModule with a method features
-        loader: "DataLoader[Any]",
-    ) -> tuple[Tensor, Tensor]:
-        """Features float32 (N, D) and labels int64 (N,) of all ranks."""
-        features, labels = [], []
-        for batch in loader:
-            batch = data.on_before_batch_transfer(batch, 0)  # counts broken videos, as under a Trainer
-            batch = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
-            features.append(pl_module.features(batch))
-            labels.append(batch["label"])
-        return all_gather(torch.cat(features)), all_gather(torch.cat(labels))
+        bank, queries = (collect_features(trainer, pl_module, loader) for loader in loaders)
+        return nearest_neighbour_top1(
+            bank.feature, bank.label, queries.feature, queries.label, self.k, self.temperature
+        )

@@ -138,7 +138,7 @@ class MetricsTable(Logger):
             kept = self._earlier_rows()
             self.columns = list(kept[0]) if kept else ["step", "epoch"]
         elif not row.keys() <= set(self.columns):
-            kept = _rows(self.path)
+            kept = read_table(self.path)
         if kept is None:
             with self.path.open("a", newline="", encoding="utf-8") as file:
                 csv.DictWriter(file, self.columns).writerow(row)
@@ -151,7 +151,7 @@ class MetricsTable(Logger):
         write_whole(self.path, text.getvalue().encode())
 
     def _earlier_rows(self) -> list[dict[str, str]]:
-        rows = _rows(self.path) if self.path.is_file() else []
+        rows = read_table(self.path) if self.path.is_file() else []
         return [row for row in rows if self.first_step is None or int(row["step"]) < self.first_step]
 
 
@@ -213,7 +213,12 @@ def keep_versions(folder: Path, facts: dict[str, Any]) -> None:
     write_whole(path, json.dumps([*starts, facts], indent=2).encode())
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a ``MetricsTable``, numbers as text and empty where nothing was logged; half a row is left out.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     text = path.read_text(encoding="utf-8")
     whole = text[: text.rfind("\n") + 1]  # a killed process may leave half a line
     return [row for row in csv.DictReader(whole.splitlines()) if None not in row.values()]

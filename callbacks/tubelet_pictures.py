@@ -1,16 +1,12 @@
 """Look at the pairs that tubelet contrast makes, before a week is spent on them."""
 
-from pathlib import Path
 from typing import Any
 
-import matplotlib.image
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.utilities import rank_zero_info
 
+from callbacks.pictures import keep_picture, render
 from lightning_modules.tubelet_contrast import TubeletContrast
 
 
@@ -39,13 +35,7 @@ class TubeletPictures(Callback):
         rows = [view[pair].cpu().numpy() for pair in range(min(self.num_pairs, len(query))) for view in (query, key)]
         paths = tubelets.centre[: self.num_pairs].cpu().numpy()  # (P, M, T, 2)
         sheet = draw_sheet(rows, paths, frames)
-        path = Path(trainer.default_root_dir) / "pictures" / "tubelets.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        matplotlib.image.imsave(path, sheet)
-        rank_zero_info(f"tubelets of the first batch: {path}")
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image("tubelets", sheet, 0, dataformats="HWC")
+        keep_picture(trainer, "tubelets", sheet, "tubelets of the first batch")
 
 
 def draw_sheet(rows: list[np.ndarray], paths: np.ndarray, frames: np.ndarray) -> np.ndarray:
@@ -62,7 +52,6 @@ def draw_sheet(rows: list[np.ndarray], paths: np.ndarray, frames: np.ndarray) ->
     height, width = rows[0].shape[1:3]
     inch = max(1.2, width / 100)
     figure = Figure(figsize=(inch * len(frames) + 0.6, inch * height / width * len(rows) + 0.3), dpi=100)
-    canvas = FigureCanvasAgg(figure)
     grid = figure.subplots(len(rows), len(frames), squeeze=False)
     figure.subplots_adjust(left=0.6 / figure.get_figwidth(), right=1, bottom=0, top=0.97, wspace=0.03, hspace=0.05)
     for row, (clip, axes) in enumerate(zip(rows, grid, strict=True)):
@@ -76,5 +65,4 @@ def draw_sheet(rows: list[np.ndarray], paths: np.ndarray, frames: np.ndarray) ->
                 axis.set_ylabel(f"{row // 2 + 1} {('query', 'key')[row % 2]}", fontsize=8)
             if row == 0:
                 axis.set_title(f"frame {frame + 1}", fontsize=7, pad=2)
-    canvas.draw()  # type: ignore[no-untyped-call]
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
+    return render(figure)

@@ -23,7 +23,7 @@ are of two people. A left-right flip keeps the label: no class names a side.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -40,7 +40,7 @@ from datamodules.ntu_protocol import (
     missing_skeletons,
 )
 from datamodules.prepare_ntu import Bodies, find_recordings, prepare_aside, settings
-from datamodules.skeleton_datamodule import SkeletonDataModule, counts
+from datamodules.skeleton_datamodule import SkeletonDataModule, counts, read_class_names
 from datamodules.skeleton_dataset import Listed, is_cache, read_index
 
 
@@ -149,7 +149,8 @@ class NTUSkeletonDataModule(SkeletonDataModule):
                 f" or give another root"
             )
         self._part(parts[True], parts[False])
-        self.num_classes = self._count_classes()
+        self.class_names = self._name_classes()
+        self.num_classes = len(self.class_names)
         broken = sum(not sample.frames for sample in of_benchmark)
         left_out = {
             "broken files are left out": broken,
@@ -175,8 +176,8 @@ class NTUSkeletonDataModule(SkeletonDataModule):
             )
         return lambda sample: bool(file_split(sample.name))
 
-    def _count_classes(self) -> int:
-        return NUM_CLASSES[self.benchmark]
+    def _name_classes(self) -> Sequence[str]:
+        return read_class_names("ntu")[: NUM_CLASSES[self.benchmark]]
 
     def _official_counts(self, benchmark: Benchmark, protocol: Protocol) -> tuple[int, int] | None:
         return OFFICIAL_COUNTS.get((benchmark, protocol))

@@ -14,7 +14,7 @@ people. A left-right flip keeps the label: no class names a side.
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +24,6 @@ from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 
 from datamodules.pku_protocol import (
     CAMERAS,
-    NUM_CLASSES,
     Phase,
     PKUProtocol,
     Segment,
@@ -35,7 +34,7 @@ from datamodules.pku_protocol import (
 from datamodules.prepare_arrays import Row, write_cache
 from datamodules.prepare_ntu import VERSION, Prepared, file_size, finished
 from datamodules.readers.skeleton import read_pku
-from datamodules.skeleton_datamodule import SkeletonDataModule, counts
+from datamodules.skeleton_datamodule import SkeletonDataModule, counts, read_class_names
 from datamodules.skeleton_dataset import Listed, read_index
 from datamodules.transforms.skeleton import preprocess
 
@@ -137,7 +136,8 @@ class PKUMMDSkeletonDataModule(SkeletonDataModule):
         if not any(parts):
             raise ValueError(f"{split}: none of the videos in {self.root} is in this list; set split_list")
         self._part(parts[0], parts[1])
-        self.num_classes = self._count_classes()
+        self.class_names = self._name_classes()
+        self.num_classes = len(self.class_names)
         missing = (train_videos | val_videos) - {sample.name[:-4] for sample in index}
         left_out = {
             "listed videos are not there": len(missing),
@@ -147,8 +147,8 @@ class PKUMMDSkeletonDataModule(SkeletonDataModule):
         found = counts(len(parts[0]), len(parts[1]), self._official_counts(), left_out)
         rank_zero_info(f"{type(self).__name__}: phase {self.phase} {self.protocol}, {found}")
 
-    def _count_classes(self) -> int:
-        return NUM_CLASSES
+    def _name_classes(self) -> Sequence[str]:
+        return read_class_names("pku_mmd")
 
     def _official_counts(self) -> tuple[int, int] | None:
         return OFFICIAL_COUNTS.get((self.phase, self.protocol))

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ from pytorch_lightning.utilities import rank_zero_info
 from rich.progress import Progress
 
 from datamodules.pku_mmd import LabelledVideo, labelled_videos, settings, split_file
-from datamodules.pku_protocol import NUM_CLASSES, Phase, PKUProtocol, Segment, read_split
+from datamodules.pku_protocol import Phase, PKUProtocol, Segment, read_split
 from datamodules.prepare_ntu import BROKEN_FILE, SETTINGS_FILE, Prepared, made_before, progress_bar
 from datamodules.readers.skeleton import read_pku
 from datamodules.sample_datamodule import SampleDataModule, require_positive
 from datamodules.sample_list import SampleList
+from datamodules.skeleton_datamodule import read_class_names
 from datamodules.transforms.skeleton import preprocess_video
 from datamodules.video_sequences import (
     VideoSequenceDataset,
@@ -115,7 +116,8 @@ class PKUMMDDetectionDataModule(SampleDataModule):
             raise ValueError(f"{split}: none of the videos in {self.root} is in this list; set split_list")
         lists = [VideoSequenceList(part) for part in parts]
         self.train_samples, self.val_samples = (part if len(part) else lists[1 - i] for i, part in enumerate(lists))
-        self.num_classes = self._count_classes()
+        self.class_names = self._name_classes()
+        self.num_classes = len(self.class_names)
         line = ", ".join(
             f"{len(part):,} {what} with {len(part.segments):,} actions"
             for part, what in zip(lists, ("training videos", "to test"), strict=True)
@@ -132,8 +134,8 @@ class PKUMMDDetectionDataModule(SampleDataModule):
         assert isinstance(samples, VideoSequenceList)
         return VideoSequenceDataset(self.folder, samples, self.window if training else None)
 
-    def _count_classes(self) -> int:
-        return NUM_CLASSES
+    def _name_classes(self) -> Sequence[str]:
+        return read_class_names("pku_mmd")
 
 
 def prepare_pku_videos(root: Path, out: Path, phase: Phase, progress: bool = True) -> Prepared:

@@ -3,7 +3,7 @@
 import signal
 import sys
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
@@ -66,6 +66,7 @@ class SampleDataModule(LightningDataModule):
         train_samples: samples of the training list.
         val_samples: samples of the evaluation list; the same object where nothing is held out.
         num_classes: number of classes, known after ``setup``; 0 without labels.
+        class_names: of the classes, in their order; None where they are not known.
         noun: what messages call the samples.
 
     Args:
@@ -82,6 +83,7 @@ class SampleDataModule(LightningDataModule):
     train_samples: SampleList
     val_samples: SampleList
     num_classes: int | None = None
+    class_names: Sequence[str] | None = None
     noun = "samples"
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from functools import cached_property
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +167,13 @@ def counts(train: int, val: int, official: tuple[int, int] | None, left_out: dic
     if not train or not val:
         line += "; nothing is held out"
     return line + "".join(f"; {number:,} {what}" for what, number in left_out.items() if number)
+
+
+def read_class_names(dataset: str) -> tuple[str, ...]:
+    """Return the names of a dataset's classes, from the list that is shipped.
+
+    Args:
+        dataset: ``ntu`` (120 classes, of shahroudy/NTURGB-D's README) or ``pku_mmd`` (51).
+    """
+    file = files("datamodules") / "lists" / f"{dataset}_classes.txt"
+    return tuple(file.read_text(encoding="ascii").splitlines())

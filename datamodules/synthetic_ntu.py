@@ -6,7 +6,7 @@ real one, performers differ, each acts in some of the setups, and three cameras 
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -107,8 +107,8 @@ class SyntheticNTUDataModule(NTUSkeletonDataModule):
             write_folder(self.root, partial(write_performances, self.content, performances))
         super().prepare_data()
 
-    def _count_classes(self) -> int:
-        return len(CLASSES)
+    def _name_classes(self) -> Sequence[str]:
+        return CLASSES
 
     def _official_counts(self, benchmark: Benchmark, protocol: Protocol) -> tuple[int, int] | None:
         return None

@@ -6,7 +6,7 @@ rest in between; two people do each of theirs twice. Three cameras, left, middle
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -99,8 +99,8 @@ class SyntheticPKUMMDDataModule(PKUMMDSkeletonDataModule):
         write_once(self.content, self.root)
         super().prepare_data()
 
-    def _count_classes(self) -> int:
-        return len(CLASSES)
+    def _name_classes(self) -> Sequence[str]:
+        return CLASSES
 
     def _official_counts(self) -> tuple[int, int] | None:
         return None
@@ -161,8 +161,8 @@ class SyntheticPKUMMDDetectionDataModule(PKUMMDDetectionDataModule):
         write_once(self.content, self.root)
         super().prepare_data()
 
-    def _count_classes(self) -> int:
-        return len(CLASSES)
+    def _name_classes(self) -> Sequence[str]:
+        return CLASSES
 
 
 class Performance(NamedTuple):

@@ -2,9 +2,18 @@
 
 from lightning_modules.fine_tuning import FineTuning
 from lightning_modules.linear_probe import LinearProbe
+from lightning_modules.retrieval import Retrieval
 from lightning_modules.skeleton_contrast import SkeletonContrast
 from lightning_modules.temporal_contrast import TemporalContrast
 from lightning_modules.tubelet_contrast import TubeletContrast
 from lightning_modules.weights.pretrained import load_pretrained
 
-__all__ = ["FineTuning", "LinearProbe", "SkeletonContrast", "TemporalContrast", "TubeletContrast", "load_pretrained"]
+__all__ = [
+    "FineTuning",
+    "LinearProbe",
+    "Retrieval",
+    "SkeletonContrast",
+    "TemporalContrast",
+    "TubeletContrast",
+    "load_pretrained",
+]

@@ -17,7 +17,7 @@ from lightning_modules.networks.skeleton_network import SkeletonNetwork
 from lightning_modules.reproducible import Reproducible
 from lightning_modules.views.skeleton import SequenceCrop
 from lightning_modules.weights.header import describe
-from lightning_modules.weights.importers import load_weights
+from lightning_modules.weights.importers import load_each
 
 CLASSIFIER = "classifier.weight"
 
@@ -64,14 +64,7 @@ class Recognition(Reproducible):
         super().__init__(seed)
         if not networks:
             raise ValueError("networks is empty: give at least one")
-        files = weights if isinstance(weights, list) else [weights] * len(networks)
-        if len(files) != len(networks):
-            raise ValueError(
-                f"weights names {len(files)} files for {len(networks)} networks: give one for each, or one"
-            )
-        for network, file in zip(networks, files, strict=True):
-            if file is not None:
-                load_weights(network, file)
+        load_each(networks, weights)
         self.networks = nn.ModuleList(networks)
         self.feature_dim = sum(network.feature_dim for network in networks)
         self.crop = crop or SequenceCrop()

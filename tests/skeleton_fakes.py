@@ -102,3 +102,33 @@ def write_index(folder, names, frames):
 def names(count=24):
     """Names of several subjects, cameras, setups and actions."""
     return [str(SampleName(i % 3 + 1, i % 3 + 1, i % 8 + 1, 1, i % 5 + 1)) for i in range(count)]
+
+
+def write_actions(folder: Path, classes: int = 3, frames: int = 20, noise: float = 0.1, repetitions: int = 2) -> Path:
+    """Write prepared sequences: a pose and its motion for each class, noise, and two actors in the last class.
+
+    Subjects 1, 2 and 4 are to train with in ``xsub``, 3, 6 and 7 to test with.
+
+    Returns:
+        The folder, a root of ``NTUSkeletonDataModule``.
+    """
+    random = np.random.default_rng(0)
+    poses = random.normal(size=(classes, 3, 1, 25, 2))
+    motions = random.normal(size=(classes, 3, 1, 25, 2)) * np.linspace(-1, 1, frames)[:, None, None]
+    lines, sequences = ["name,subject,camera,setup,action,frames"], []
+    for subject in (1, 2, 3, 4, 6, 7):
+        for repetition in range(1, repetitions + 1):
+            for action in range(1, classes + 1):
+                sequence = poses[action - 1] + motions[action - 1]
+                sequence = sequence + noise * random.normal(size=sequence.shape)
+                if action < classes:
+                    sequence[..., 1] = 0
+                lines.append(
+                    f"S001C001P{subject:03d}R{repetition:03d}A{action:03d},{subject},1,1,{action},{frames - subject}"
+                )
+                sequences.append(sequence)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "skeletons.npy", np.stack(sequences).astype(np.float32))
+    np.save(folder / "num_frames.npy", np.array([int(line.rpartition(",")[2]) for line in lines[1:]]))
+    (folder / "index.csv").write_text("\n".join(lines) + "\n")
+    return folder

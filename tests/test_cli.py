@@ -93,7 +93,8 @@ def test_readme_of_the_configs_names_each_of_them_and_no_other():
 )
 def test_shipped_config_parses(name, capsys):
     values = printed(["fit", "--config", name], capsys)
-    assert values["model"]["class_path"] and values["data"]["class_path"] and values["trainer"]["max_epochs"]
+    assert values["model"]["class_path"] and values["data"]["class_path"]
+    assert values["trainer"]["max_epochs"] or values["model"]["class_path"].endswith(".Retrieval")  # nothing is trained
 
 
 @pytest.fixture

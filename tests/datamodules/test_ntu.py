@@ -17,6 +17,7 @@ from datamodules.ntu_protocol import (
     missing_skeletons,
     parse_name,
 )
+from datamodules.skeleton_datamodule import read_class_names
 from datamodules.skeleton_dataset import read_index
 
 
@@ -87,6 +88,7 @@ def test_protocols(tmp_path, protocol, training, caplog):
             assert names()[int(samples.rows[row])] == samples.path(row)
     assert len(data.train_samples) + len(data.val_samples) == 24
     assert data.num_classes == 60
+    assert data.class_names[7:9] == ("sitting down", "standing up (from sitting position)")
 
 
 def test_what_is_left_out_is_told(tmp_path, caplog):
@@ -104,7 +106,9 @@ def test_what_is_left_out_is_told(tmp_path, caplog):
     larger = NTUSkeletonDataModule(folder, "ntu120", num_workers=0)
     larger.setup("fit")
     assert len(larger.train_samples) == 5
-    assert larger.num_classes == 120
+    assert larger.num_classes == len(set(larger.class_names)) == 120
+    assert larger.class_names[:60] == data.class_names
+    assert larger.class_names[-1].startswith("finger-guessing game")
 
 
 def test_a_complete_copy_is_told(tmp_path, caplog, monkeypatch):
@@ -246,6 +250,11 @@ def test_stop_and_resume_is_not_to_stop(tmp_path):
     part = run(5)
     assert part + run(8, tmp_path / "last.ckpt") == whole
     assert len(whole) == 8
+
+
+def test_names_of_classes_are_those_of_others(shared_data):
+    listed = (shared_data / "ntu_rgbd" / "label_map_ntu60.txt").read_text().splitlines()
+    assert list(read_class_names("ntu")[:60]) == listed
 
 
 def test_real_files(shared_data, tmp_path):

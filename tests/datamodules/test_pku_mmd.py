@@ -8,6 +8,7 @@ from datamodules import PKUMMDSkeletonDataModule
 from datamodules.pku_mmd import prepare_pku
 from datamodules.pku_protocol import Segment, is_video, read_labels, read_split
 from datamodules.readers.skeleton import read_pku
+from datamodules.skeleton_datamodule import read_class_names
 from datamodules.skeleton_dataset import read_index
 from datamodules.transforms.skeleton import preprocess
 
@@ -32,7 +33,9 @@ def test_actions_are_cut_and_counted(tmp_path, caplog):
         " 2 listed videos are not there; 2 without a frame or broken are left out;"
         " 1 of videos in neither list are left out"
     ) in caplog.text
-    assert data.num_classes == 51
+    assert data.num_classes == len(set(data.class_names)) == 51
+    assert data.class_names[0] == "bow"
+    assert list(data.class_names) == sorted(data.class_names)
     segments = {"0002-L:001": (2, 10), "0002-L:002": (12, 30), "0003-M:001": (0, 40), "0004-R:001": (5, 40)}
     batch = next(iter(data.train_dataloader()))
     assert sorted(batch["name"]) == ["0002-L:001", "0002-L:002", "0003-M:001"]
@@ -95,6 +98,11 @@ def test_real_labels(shared_data):
     assert (1, 4036, 4925) in [segment[:3] for segment in segments["0043-L"]]
     assert all(segment.start < segment.end for video in segments.values() for segment in video)
     assert segments["0002-L"][0] == Segment(32, 182, 235, 1)
+
+
+def test_names_of_classes_are_those_of_others(shared_data):
+    lines = (shared_data / "pku_mmd" / "actions_51.txt").read_text().splitlines()
+    assert [f"{number}\t{name}" for number, name in enumerate(read_class_names("pku_mmd"), 1)] == lines
 
 
 def test_names():

@@ -167,6 +167,7 @@ def test_writes_an_ntu_and_reads_it(tmp_path, caplog):
     assert "84 training sequences, 42 to test" in caplog.text
     assert "official" not in caplog.text
     assert data.num_classes == len(CLASSES)
+    assert data.class_names == CLASSES
     batch = next(iter(data.train_dataloader()))
     assert batch["skeleton"].shape == (8, 3, 300, 25, 2)
     for skeleton, label, name in zip(batch["skeleton"], batch["label"], batch["name"], strict=True):

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -68,6 +68,26 @@ class LoadReport:
         line = f"{self.architecture} filled from {self.path} ({self.format}, {self.loaded} tensors)"
         line += f"; dropped {_grouped(self.dropped)}; fresh {_grouped(self.fresh)}"
         return line if self.batch_norm_eps is None else f"{line}; batch norm eps {self.batch_norm_eps:g}"
+
+
+def load_each(networks: Sequence[Network], sources: str | list[str | None] | None) -> None:
+    """Fill several networks.
+
+    Args:
+        networks: To fill, in place.
+        sources: A file that each network finds its own weights in; or one for each, None for a network that stays as
+            it is. All do when None.
+
+    Raises:
+        ValueError: There is not one file for each network.
+        WeightsError: See `load_weights`.
+    """
+    files = sources if isinstance(sources, list) else [sources] * len(networks)
+    if len(files) != len(networks):
+        raise ValueError(f"weights: {len(files)} files for {len(networks)} networks: give one for each, or one for all")
+    for network, file in zip(networks, files, strict=True):
+        if file is not None:
+            load_weights(network, file)
 
 
 def load_weights(
