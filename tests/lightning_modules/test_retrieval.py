@@ -223,7 +223,7 @@ def test_wrong_arguments_are_refused():
         Retrieval([])
     with pytest.raises(ValueError, match="k=0"):
         retrieval(k=0)
-    with pytest.raises(ValueError, match="1 weights for 2 networks"):
+    with pytest.raises(ValueError, match="1 files for 2 networks"):
         retrieval(gru, gcn, weights=["a.ckpt"])
 
 
