@@ -138,7 +138,7 @@ class MetricsTable(Logger):
             kept = self._earlier_rows()
             self.columns = list(kept[0]) if kept else ["step", "epoch"]
         elif not row.keys() <= set(self.columns):
-            kept = _rows(self.path)
+            kept = read_table(self.path)
         if kept is None:
             with self.path.open("a", newline="", encoding="utf-8") as file:
                 csv.DictWriter(file, self.columns).writerow(row)
@@ -151,7 +151,7 @@ class MetricsTable(Logger):
         write_whole(self.path, text.getvalue().encode())
 
     def _earlier_rows(self) -> list[dict[str, str]]:
-        rows = _rows(self.path) if self.path.is_file() else []
+        rows = read_table(self.path) if self.path.is_file() else []
         return [row for row in rows if self.first_step is None or int(row["step"]) < self.first_step]
 
 
@@ -188,7 +188,7 @@ def keep_config(folder: Path, recipe: str) -> str | None:
     changes: list[str] = []
     kept = ""
     if path.is_file():
-        old, new = _flat(_load(path.read_text(encoding="utf-8"))), _flat(yaml.safe_load(recipe))
+        old, new = flat(_load(path.read_text(encoding="utf-8"))), flat(yaml.safe_load(recipe))
         for key in [*old, *(key for key in new if key not in old)]:
             if key not in ("run_dir", "ckpt_path") and old.get(key) != new.get(key):
                 changes.append(f"{key} {old.get(key, '(none)')} -> {new.get(key, '(none)')}")
@@ -213,7 +213,16 @@ def keep_versions(folder: Path, facts: dict[str, Any]) -> None:
     write_whole(path, json.dumps([*starts, facts], indent=2).encode())
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def finish_start(folder: Path, facts: dict[str, Any]) -> None:
+    """Note in ``versions.json`` that the last start came to its end, as ``finished``."""
+    path = folder / "versions.json"
+    starts = json.loads(path.read_text(encoding="utf-8"))
+    starts[-1]["finished"] = facts
+    write_whole(path, json.dumps(starts, indent=2).encode())
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a ``metrics.csv`` by column; empty where a row has no value."""
     text = path.read_text(encoding="utf-8")
     whole = text[: text.rfind("\n") + 1]  # a killed process may leave half a line
     return [row for row in csv.DictReader(whole.splitlines()) if None not in row.values()]
@@ -226,9 +235,9 @@ def _load(text: str) -> object:
         return {"config.yaml": "unreadable"}
 
 
-def _flat(value: object, key: str = "") -> dict[str, Any]:
-    """Values by dotted key."""
+def flat(value: object, key: str = "") -> dict[str, Any]:
+    """Return the values of nested dictionaries by dotted key."""
     if isinstance(value, dict) and value:
         prefix = f"{key}." if key else ""
-        return {name: leaf for part in value for name, leaf in _flat(value[part], f"{prefix}{part}").items()}
+        return {name: leaf for part in value for name, leaf in flat(value[part], f"{prefix}{part}").items()}
     return {key: value}

@@ -1,8 +1,9 @@
 """Words of a text of plain decimal numbers, found and turned into numbers many at once, exactly.
 
 A text is plain where it begins with a digit and its words are digits, perhaps with a point between them and a minus
-before them, each followed by one space or line end (LF or CRLF). A few words may have another form (``1.5E-05``, ``nan``); they are read one by one.
-All rules are checked on whole arrays of characters: a few passes over bytes cost less than one call for each number.
+before them, each followed by one space or line end (LF or CRLF). A few words may have another form (``1.5E-05``,
+``nan``); they are read one by one. All rules are checked on whole arrays of characters: a few passes over bytes cost
+less than one call for each number.
 """
 
 import re
