@@ -15,6 +15,8 @@ SUBCOMMANDS = {
     "validate": "evaluate on the validation split",
     "test": "evaluate on the test split",
     "predict": "write down what the method says of each video",
+    "repeat": "run the same fit with several seeds, and print mean and standard deviation",
+    "summary": "print mean and standard deviation of runs that are there",
     "prepare": "preprocess a dataset once, into files that its data module reads",
     "fuse": "average the scores that several runs predicted",
     "export": "turn a checkpoint into a safetensors file of the network alone",
@@ -50,6 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
             return fuse(rest)
         if subcommand == "curves":
             return curves(rest)
+        if subcommand == "repeat":
+            return repeat(rest)
+        if subcommand == "summary":
+            return summary(rest)
         return export(rest) if subcommand == "export" else train(subcommand, rest)
     except configs.ConfigError as error:
         return complain(str(error), 2)
@@ -274,6 +280,105 @@ def prepare(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return complain("stopped; the same command goes on", 130)
     print(done)
+    return 0
+
+
+def repeat(arguments: list[str]) -> int:
+    """Run the same fit with several seeds.
+
+    Args:
+        arguments: those after the subcommand.
+
+    Returns:
+        Exit code, as of ``main``.
+    """
+    parser = argparse.ArgumentParser(
+        "lightning repeat",
+        usage="lightning repeat [--seeds N] [--metrics NAME ...] fit --config NAME [--KEY VALUE ...]",
+        description="Run the same fit with seeds S, S + 1, ... (S is the config's seed_everything), one by one, each "
+        "in RUN/seed_S; RUN is --run_dir, or runs/CONFIG-seeds. The same command again goes on where it stopped. "
+        "At the end print the final metrics as mean and standard deviation (over n - 1), and write RUN/summary.csv.",
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="how many (default: 5)")
+    add_metrics(parser)
+    at = arguments.index("fit") if "fit" in arguments else len(arguments)
+    try:
+        options, unknown = parser.parse_known_args(arguments[:at])
+    except argparse.ArgumentError as error:
+        return complain(f"repeat: {error}", 2)
+    if unknown or at == len(arguments):
+        wrong = f"unknown argument {unknown[0]}" if unknown else "fit is missing"
+        return complain(f"repeat: {wrong}; as in: lightning repeat --seeds 5 fit --config skeleton.yaml", 2)
+    names, rest = split_configs(arguments[at + 1 :])
+    from configs.repeat import Repeat
+
+    try:
+        repeated = Repeat(names, rest, options.seeds)
+        code = repeated.run()
+    except configs.ConfigError:
+        raise
+    except ValueError as error:
+        return complain(str(error), 1)
+    return code or summarise(list(repeated.runs.values()), options.metrics, repeated.folder / "summary.csv")
+
+
+def summary(arguments: list[str]) -> int:
+    """Print the final metrics of runs.
+
+    Args:
+        arguments: those after the subcommand.
+
+    Returns:
+        Exit code, as of ``main``.
+    """
+    parser = argparse.ArgumentParser(
+        "lightning summary",
+        description="Print the final metrics of runs as mean and standard deviation (over n - 1). Runs that are not "
+        "finished are named and left out.",
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
+    parser.add_argument("runs", nargs="*", type=Path, help="run folders, or folders that hold runs seed_0, seed_1, ...")
+    add_metrics(parser)
+    parser.add_argument("--out", type=Path, help="a CSV file to write, too")
+    try:
+        options, unknown = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        return complain(f"summary: {error}", 2)
+    if unknown or not options.runs:
+        wrong = f"unknown argument {unknown[0]}" if unknown else "no folder given"
+        return complain(f"summary: {wrong}; as in: lightning summary runs/skeleton-seeds", 2)
+    return summarise(options.runs, options.metrics, options.out)
+
+
+def add_metrics(parser: argparse.ArgumentParser) -> None:
+    """Add the option that chooses metrics."""
+    parser.add_argument(
+        "--metrics", nargs="+", metavar="NAME", help="names or patterns (default: 'val/*' 'test/*' 'probe/*')"
+    )
+
+
+def summarise(runs: list[Path], metrics: list[str] | None, out: Path | None) -> int:
+    """Print the table of ``lightning summary``, and write it to a file if one is given; returns the exit code."""
+    from rich.console import Console
+
+    from callbacks.run_summary import FINAL_METRICS, summarise
+
+    try:
+        found = summarise(runs, tuple(metrics or FINAL_METRICS))
+        if out is not None:
+            found.write(out)
+    except ValueError as error:
+        return complain(str(error), 1)
+    except OSError as error:
+        return complain(f"{out}: cannot be written ({error.strerror}); give another", 1)
+    Console().print(found.table())
+    for note in found.notes:
+        print(note)
+    if out is not None:
+        print(f"wrote {out}")
     return 0
 
 

@@ -188,7 +188,7 @@ def keep_config(folder: Path, recipe: str) -> str | None:
     changes: list[str] = []
     kept = ""
     if path.is_file():
-        old, new = _flat(_load(path.read_text(encoding="utf-8"))), _flat(yaml.safe_load(recipe))
+        old, new = flat(_load(path.read_text(encoding="utf-8"))), flat(yaml.safe_load(recipe))
         for key in [*old, *(key for key in new if key not in old)]:
             if key not in ("run_dir", "ckpt_path") and old.get(key) != new.get(key):
                 changes.append(f"{key} {old.get(key, '(none)')} -> {new.get(key, '(none)')}")
@@ -213,6 +213,14 @@ def keep_versions(folder: Path, facts: dict[str, Any]) -> None:
     write_whole(path, json.dumps([*starts, facts], indent=2).encode())
 
 
+def finish_start(folder: Path, facts: dict[str, Any]) -> None:
+    """Note in ``versions.json`` that the last start came to its end, as ``finished``."""
+    path = folder / "versions.json"
+    starts = json.loads(path.read_text(encoding="utf-8"))
+    starts[-1]["finished"] = facts
+    write_whole(path, json.dumps(starts, indent=2).encode())
+
+
 def read_table(path: Path) -> list[dict[str, str]]:
     """Read the rows of a ``MetricsTable``, numbers as text and empty where nothing was logged; half a row is left out.
 
@@ -231,9 +239,9 @@ def _load(text: str) -> object:
         return {"config.yaml": "unreadable"}
 
 
-def _flat(value: object, key: str = "") -> dict[str, Any]:
-    """Values by dotted key."""
+def flat(value: object, key: str = "") -> dict[str, Any]:
+    """Return the values of nested dictionaries by dotted key."""
     if isinstance(value, dict) and value:
         prefix = f"{key}." if key else ""
-        return {name: leaf for part in value for name, leaf in _flat(value[part], f"{prefix}{part}").items()}
+        return {name: leaf for part in value for name, leaf in flat(value[part], f"{prefix}{part}").items()}
     return {key: value}

@@ -20,7 +20,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from callbacks.run_folder import CheckpointError, keep_config, keep_versions, write_whole
+from callbacks.run_folder import CheckpointError, finish_start, keep_config, keep_versions, write_whole
 
 PACKAGES = ("video-efficient-zoo", "torchvision", "pytorch-lightning", "torchmetrics", "av")
 STEPS_BETWEEN_AGREEMENTS = 16
@@ -180,6 +180,11 @@ class RunRecord(Callback):
                 f"broken videos replaced by others: {len(broken)}, listed in {self.folder / 'data' / 'broken.txt'}"
             )
 
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write down that the run is complete: all its epochs or steps are done, or a callback ended it."""
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            finish_start(self.folder, {"date": _now(), "epoch": trainer.current_epoch, "step": trainer.global_step})
+
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Put the config into the checkpoint."""
         checkpoint["zoo_config"] = self.recipe
@@ -211,7 +216,7 @@ def facts(trainer: Trainer, command: Sequence[str]) -> dict[str, Any]:
     """What a number in a table depends on besides its config: versions, commit, machine. Plain JSON."""
     device = trainer.strategy.root_device
     return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": _now(),
         "command": shlex.join(command),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -224,6 +229,10 @@ def facts(trainer: Trainer, command: Sequence[str]) -> dict[str, Any]:
         else f"{_processor()}, {os.cpu_count()} cores",
         "processes": trainer.world_size,
     }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _broken(trainer: Trainer) -> dict[str, str] | None:

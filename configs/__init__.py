@@ -3,8 +3,11 @@
 A file may change another one: its first key is then ``base: OTHER.yaml``, and its values go over those of the base.
 """
 
+import argparse
 import difflib
+import hashlib
 import re
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,6 +91,45 @@ def chain(name: str) -> list[Config]:
         if base is None:
             return configs
         name, beside = base[1], path.parent
+
+
+def shipped_name(path: Path) -> str | None:
+    """Name of a shipped config; None for another file."""
+    whole = path.resolve()
+    return whole.relative_to(FOLDER).as_posix() if whole.is_relative_to(FOLDER) else None
+
+
+def run_folder(chains: list[list[Config]], changes: list[str], otherwise: str = "") -> Path:
+    """Name the folder of a run after its configs, and after what the command line changes behind them.
+
+    Args:
+        chains: each named config, behind its bases.
+        changes: the other arguments.
+        otherwise: the name where there is no config.
+    """
+    paths = [chain[-1].path for chain in chains]
+    name = "+".join(str(Path(shipped_name(path) or path.name).with_suffix("")) for path in paths) or otherwise
+    if changes:
+        name += f"-{hashlib.sha256(shlex.join(changes).encode()).hexdigest()[:6]}"
+    return Path("runs", name)
+
+
+def take(arguments: list[str], option: str) -> tuple[str | None, list[str]]:
+    """Take an option out of the arguments.
+
+    Returns:
+        Its last value, None where it is not given; and the other arguments.
+
+    Raises:
+        ConfigError: the option has no value.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument(option, dest="value")
+    try:
+        options, rest = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise ConfigError(f"{option} needs a value") from error
+    return options.value, rest
 
 
 def line_of(key: str, configs: list[Config]) -> str | None:

@@ -1,9 +1,7 @@
 """LightningCLI as this project runs it: from parsed values to a run in its folder."""
 
 import argparse
-import hashlib
 import logging
-import shlex
 import warnings
 from pathlib import Path
 from typing import Any
@@ -128,13 +126,8 @@ class Command(LightningCLI):
         return values
 
     def _default_folder(self) -> Path:
-        paths = [chain[-1].path for chain in self.chains]
-        names = [str(Path(_shipped(path) or path.name).with_suffix("")) for path in paths]
-        name = "+".join(names) or self._values.model.class_path.rpartition(".")[2]
-        changes = _without(self.arguments, "--ckpt_path")
-        if changes:
-            name += f"-{hashlib.sha256(shlex.join(changes).encode()).hexdigest()[:6]}"
-        return Path("runs", name)
+        method = self._values.model.class_path.rpartition(".")[2]
+        return configs.run_folder(self.chains, configs.take(self.arguments, "--ckpt_path")[1], method)
 
     def _checkpoint(self, config: Namespace) -> str | None:
         folder = self.folder / "checkpoints"
@@ -157,8 +150,9 @@ class Command(LightningCLI):
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             config["plugins"] = [*plugins, WholeFileCheckpointIO()]
         command = ["lightning", str(self.subcommand)]
-        command += [f"--config={_shipped(chain[-1].path) or chain[-1].path}" for chain in self.chains]
-        self.record = RunRecord(self.folder, self.recipe, [*command, *_without(self.arguments, "--ckpt_path")])
+        command += [f"--config={configs.shipped_name(chain[-1].path) or chain[-1].path}" for chain in self.chains]
+        arguments = configs.take(self.arguments, "--ckpt_path")[1]
+        self.record = RunRecord(self.folder, self.recipe, [*command, *arguments])
         forced: list[Callback] = [self.record]
         if config["enable_progress_bar"] is not False:
             forced.append(ProgressBar())
@@ -183,19 +177,6 @@ class Command(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         with self.record.interruptible():
             super()._run_subcommand(subcommand)
-
-
-def _shipped(path: Path) -> str | None:
-    """Name of a shipped config; None for another file."""
-    whole = path.resolve()
-    return whole.relative_to(configs.FOLDER).as_posix() if whole.is_relative_to(configs.FOLDER) else None
-
-
-def _without(arguments: list[str], option: str) -> list[str]:
-    """The arguments but for one option and its value."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument(option)
-    return parser.parse_known_args(arguments)[1]
 
 
 def _step_of(checkpoint: str) -> int:

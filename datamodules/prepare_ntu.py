@@ -37,6 +37,7 @@ SEQUENCE_SHAPE = (3, NUM_FRAMES, NUM_JOINTS, NUM_ACTORS)
 _ROW_BYTES = 4 * int(np.prod(SEQUENCE_SHAPE))
 _TO_DO, _BROKEN = -1, 0
 _FILES_PER_TASK = 16
+_LARGE_BLOCK = 16 << 20  # bytes; glibc itself takes at most 32 MiB for such a measure
 _TASKS_AHEAD = 4
 _SECONDS_BETWEEN_UPDATES = 0.25
 
@@ -357,6 +358,7 @@ class _Row(NamedTuple):
 
 def _read_rows(root: str, paths: list[str], bodies: Bodies, array: str, offset: int, rows: list[int]) -> list[_Row]:
     """Read some of the files, and write them to their rows."""
+    keep_freed_memory()
     results = []
     handle = os.open(array, os.O_WRONLY)
     try:
@@ -382,6 +384,15 @@ def _read_rows(root: str, paths: list[str], bodies: Bodies, array: str, offset: 
     finally:
         os.close(handle)
     return results
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep small blocks that are freed, for the next file.
+
+    glibc takes the largest block that was ever freed for the measure of what it gives back to the system. Without such
+    a block each file's arrays are entered page by page anew, which takes longer than reading the file.
+    """
+    np.empty(_LARGE_BLOCK, np.uint8)
 
 
 def _in_parallel(work: Callable[[list[int]], list[_Row]], tasks: list[list[int]], workers: int) -> Iterator[list[_Row]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skeleton_fakes import FIRST_ID, skeleton_text, standing_body
 
-from datamodules.readers.skeleton import parse_ntu, parse_pku, read_ntu, read_pku
+from datamodules.readers.skeleton import _parse_any_ntu, _parse_plain_ntu, parse_ntu, parse_pku, read_ntu, read_pku
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 
@@ -174,13 +174,16 @@ def test_damaged_files_are_refused_or_read_as_they_are():
     generator = np.random.default_rng(0)
     a, b = standing_body(2, 0), standing_body(2, 1, 1.0)
     base = skeleton_text([{0: a[0]}, {}, {1: b[1], 0: a[1]}])
-    refused = 0
-    for _ in range(3000):
+    refused = fast = 0
+    for number in range(3000):
         text = mutations(base, generator)
+        if number % 2:
+            text = text.replace(b"\n", b"\r\n")
         try:
             expected = plain(text)
         except ValueError:
             refused += 1
+            assert _parse_plain_ntu(text) is None
             with pytest.raises(ValueError, match=r"^x:\d+: ") as error:
                 parse_ntu(text, "x")
             assert 1 <= int(str(error.value).split(":")[1]) <= text.count(b"\n") + 2
@@ -191,7 +194,18 @@ def test_damaged_files_are_refused_or_read_as_they_are():
         got = [(int(f), int(o), recording.ids[i]) for f, o, i in zip(*recording[1:4], strict=True)]
         assert got == [row[:3] for row in rows]
         np.testing.assert_array_equal(recording.joints, np.float32([row[3] for row in rows]).reshape(-1, 25, 3))
+        if (plainly := _parse_plain_ntu(text)) is not None:
+            fast += 1
+            for one, other in zip(plainly, _parse_any_ntu(text, "x"), strict=True):
+                np.testing.assert_array_equal(one, other)
+                assert np.asarray(one).dtype == np.asarray(other).dtype
     assert 1500 < refused < 2900
+    assert fast > 200
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_what_the_sensor_writes_is_read_fast(newline):
+    assert _parse_plain_ntu(coming_and_going(newline)[0]) is not None
 
 
 def test_real_files_are_read_as_a_loop_reads_them(shared_data):
@@ -202,6 +216,7 @@ def test_real_files_are_read_as_a_loop_reads_them(shared_data):
         frames, rows = plain(file.read_bytes())
         assert recording.num_frames == frames
         np.testing.assert_array_equal(recording.joints, np.float32([row[3] for row in rows]))
+        assert _parse_plain_ntu(file.read_bytes()) is not None
         found[file.stem] = (frames, len(recording.ids))
     assert found == {
         "S001C001P001R001A001": (103, 1),
