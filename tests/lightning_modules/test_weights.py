@@ -34,6 +34,7 @@ FACTS = {
     "fps": None,
     "flow_bound": None,
     "flow_short_side": None,
+    "depth_range": None,
 }
 
 
