@@ -88,6 +88,7 @@ class VideoResNet(VideoNetwork):
             raise ValueError(f"a network needs a stage and a positive stem_stride, got widths={widths}, {stem_stride=}")
         super().__init__(feature_dim=expansion * widths[-1])
         halving = (1,) + (2,) * (len(widths) - 1)
+        self.expansion = expansion
         self.widths = tuple(widths)
         self.blocks = tuple(blocks)
         self.stem_stride = stem_stride
@@ -109,11 +110,10 @@ class VideoResNet(VideoNetwork):
 
     def add_layers(self, build: BuildBlock) -> None:
         """Add ``layer1``, ``layer2``, ... of blocks behind the stem, which gives ``widths[0]`` channels."""
-        expansion = self.feature_dim // self.widths[-1]
         in_channels = self.widths[0]
         stages = zip(self.widths, self.blocks, self.temporal_strides, self.spatial_strides, strict=True)
         for number, (width, count, temporal_stride, spatial_stride) in enumerate(stages, start=1):
             blocks = [build(in_channels, width, temporal_stride, spatial_stride, self.norm_layer)]
-            in_channels = expansion * width
+            in_channels = self.expansion * width
             blocks += [build(in_channels, width, 1, 1, self.norm_layer) for _ in range(count - 1)]
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
