@@ -153,9 +153,10 @@ class FeatureTransfer(Reproducible):
         return self._teacher.network
 
     def forward(self, batch: MultimodalBatch) -> Tensor:
-        """Features of a batch, float32 (B, feature_dim): of sequences, or the mean over a video's clips."""
+        """The student's own features, not projected, float32 (B, feature_dim): of sequences, or means over clips."""
         if self.student_modality == "skeleton":
-            return self._student_features(self._sequences(batch))[-1].float()
+            features: Tensor = self.student(self._sequences(batch)).float()
+            return features
         clips = self._modality(batch)
         there = batch["clip"] >= 0  # (B, N)
         features = self.student(self.student_preprocessing(clips[there])).float()
@@ -201,40 +202,45 @@ class FeatureTransfer(Reproducible):
     def training_step(self, batch: MultimodalBatch, batch_index: int) -> Tensor:
         """Match the student's features with the teacher's."""
         done = self.batches_done()
-        generator = self.generator(done)
-        rank, size = world()
-        torch.manual_seed(self.seed_of(done, rank))  # dropout goes on as it was after a resume
+        torch.manual_seed(self.seed_of(done, world()[0]))  # dropout goes on as it was after a resume
         if self.student_modality == "skeleton":
             students = self._student_features(self._sequences(batch))
-            clip_targets, video_targets, known = self._cached(batch)
-            owner = torch.arange(len(known), device=known.device)
+            clips, videos, known = self._cached(batch)
         else:
-            depth = self._modality(batch)
-            share, num_clips = depth.shape[:2]
-            boxes = self.augmentation.draw(share * size, *depth.shape[3:5], generator)[
-                rank * share : (rank + 1) * share
-            ]
-            owner = torch.arange(share, device=depth.device).repeat_interleave(num_clips)
-            boxes = boxes[owner.cpu()]
-            students = self._student_features(crop_clips(depth.flatten(0, 1), boxes, self.student_preprocessing))
-            if self.teacher_features == "recomputed":
-                clips = self._modality(batch, self._teacher.modality).flatten(0, 1)
-                clip_targets = self._teacher.features(crop_clips(clips, boxes, self._teacher.preprocessing))
-                video_targets, known = clip_targets, torch.ones_like(owner, dtype=torch.bool)
-                owner = torch.arange(len(clips), device=depth.device)
-            else:
-                clip_targets, video_targets, known = self._cached(batch)
-                clip_targets = clip_targets.flatten(0, 1)
-        losses, cosines = self.match(students, clip_targets, video_targets[owner])
-        kept = known[owner]
+            students, clips, videos, known = self._match_crops(batch, self.generator(done))
+        losses, cosines = self.match(students, clips, videos)
         # Pairs without a readable teacher's half do not count; without any the loss is zero, with its gradient.
-        loss = (losses * kept).sum() / kept.sum().clamp(min=1)
+        loss = (losses * known).sum() / known.sum().clamp(min=1)
+        cosine = (cosines * known).sum() / known.sum().clamp(min=1)
         self.stop_unless_finite(loss, batch["name"])
-        cosine = (cosines * kept).sum() / kept.sum().clamp(min=1)
         # Processes hold equal shares of a training batch, so the mean of their means is that of the global batch.
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(known), sync_dist=True)
-        self.log("train/cosine", cosine, prog_bar=True, batch_size=len(known), sync_dist=True)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["name"]), sync_dist=True)
+        self.log("train/cosine", cosine, prog_bar=True, batch_size=len(batch["name"]), sync_dist=True)
         return loss
+
+    def _match_crops(
+        self, batch: MultimodalBatch, generator: torch.Generator
+    ) -> tuple[list[Tensor], Tensor, Tensor, Tensor]:
+        """Features of random crops of a batch's clips, K in all, and what they shall match.
+
+        Returns:
+            The student's, as of `match`; the teacher's of the clips and of their videos, float32 (K, D); and whether
+            there are any, bool (K,).
+        """
+        depth = self._modality(batch)
+        rank, size = world()
+        share, num_clips, _, height, width = depth.shape
+        drawn = self.augmentation.draw(share * size, height, width, generator)
+        owner = torch.arange(share).repeat_interleave(num_clips)
+        boxes = drawn[rank * share + owner]  # the clips of a video alike
+        students = self._student_features(crop_clips(depth.flatten(0, 1), boxes, self.student_preprocessing))
+        if self.teacher_features == "recomputed":
+            paired = self._modality(batch, self._teacher.modality).flatten(0, 1)
+            clips = self._teacher.features(crop_clips(paired, boxes, self._teacher.preprocessing))
+            return students, clips, clips, torch.ones(len(clips), dtype=torch.bool, device=clips.device)
+        clips, videos, known = self._cached(batch)
+        owner = owner.to(videos.device)
+        return students, clips.flatten(0, 1), videos[owner], known[owner]
 
     def match(self, students: list[Tensor], clips: Tensor, videos: Tensor) -> tuple[Tensor, Tensor]:
         """Distances between student and teacher (equations 2.1, 2.2, 2.4 and 2.5).
@@ -396,10 +402,8 @@ def _check(
     """
     skeleton = student_modality == "skeleton"
     if skeleton != (granularity == "video_to_video"):
-        takes = (
-            "whole sequences: granularity must be video_to_video" if skeleton else "clips: it cannot be video_to_video"
-        )
-        raise ValueError(f"granularity={granularity}: a {student_modality} student takes {takes}")
+        takes = "whole sequences: it must be" if skeleton else "clips: it cannot be"
+        raise ValueError(f"granularity={granularity}: a {student_modality} student takes {takes} video_to_video")
     if not isinstance(student, SkeletonNetwork if skeleton else VideoNetwork):
         wanted = "a skeleton network, such as STGCN" if skeleton else "a video network, such as ResNet3D"
         raise ValueError(f"student_modality={student_modality} needs {wanted}, the student is {type(student).__name__}")

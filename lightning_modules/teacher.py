@@ -125,7 +125,7 @@ class Teacher:
         lacking = [name for name in needed if not hasattr(data, name)]
         if lacking:
             raise ValueError(
-                f"{type(data).__name__} has no pairs ({lacking[0]}): take data such as NTUMultimodalDataModule"
+                f"{type(data).__name__} holds no pairs (no {lacking[0]}): take data such as NTUMultimodalDataModule"
             )
         facts = {
             "weights": self.digest,
