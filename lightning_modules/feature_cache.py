@@ -1,5 +1,6 @@
 """Features of a frozen network, computed once for each clip of each video and kept on disk."""
 
+import fcntl
 import hashlib
 import json
 import logging
@@ -46,10 +47,10 @@ class FeatureCache:
     """Features of one network for one data set, in a folder of its own; reading goes through a memory map.
 
     The folder's name is a digest of ``facts``: what the features depend on. Where a fact changes, the old folder is
-    not looked at. Inside lie ``clips.npy``, float32 (all clips, D), video after video; ``videos.npy``, float32
-    (videos, D), their means (equation 2.3); and ``index.json``, written last, with the facts, the names, the clips of
-    each and checksums. Features that are not there yet are computed in parts, each of which is written whole, so that
-    an interrupted run loses little, and several processes share the work.
+    not looked at; it stays until somebody deletes it. Inside lie ``clips.npy``, float32 (all clips, D), video after
+    video; ``videos.npy``, float32 (videos, D), their means (equation 2.3); and ``index.json``, written last, with the
+    facts, the names, the number of clips of each and checksums. Features that are not there yet are computed in parts,
+    each of which is written whole, so that an interrupted run loses little, and several processes share the work.
 
     What is damaged is computed anew: nothing but time is lost by that. A file of another size or checksum than
     ``index.json`` says, or features of another length than asked for, is reported in one line and removed; so are
@@ -143,7 +144,7 @@ class FeatureCache:
             self._write_part(gathered)
 
     def merge(self, names: Sequence[str]) -> list[str]:
-        """Make the cache of all parts; one process does so, when all have written theirs.
+        """Make the cache of all parts, once all are written; another run that does so at the same time is waited for.
 
         Args:
             names: of all videos, in the order to store them.
@@ -154,15 +155,25 @@ class FeatureCache:
         Raises:
             OSError: the cache cannot be written.
         """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
+            if not self.open(names):
+                self._merge(names)
+            for path in self.folder.glob("part-*.npz"):
+                path.unlink(missing_ok=True)
+        self.open(names, check=False)
+        return [name for name in names if not self.num_clips(name)]
+
+    def _merge(self, names: Sequence[str]) -> None:
         counts = dict.fromkeys(names, 0)
         for part in self._parts():
             counts.update((name, len(clips)) for name, clips in part.items() if name in counts)
         starts = dict(zip(names, np.cumsum([0, *counts.values()]).tolist(), strict=False))
-        checksums = {}
+        rows = {name: row for row, name in enumerate(names)}
         with ExitStack() as stack:
             clips = stack.enter_context(_new_array(self.folder / "clips.npy", (sum(counts.values()), self.dim)))
             videos = stack.enter_context(_new_array(self.folder / "videos.npy", (len(counts), self.dim)))
-            rows = {name: row for row, name in enumerate(names)}
             for part in self._parts():
                 for name in part.keys() & counts.keys():
                     clips[starts[name] : starts[name] + counts[name]] = part[name]
@@ -176,12 +187,8 @@ class FeatureCache:
             "counts": list(counts.values()),
             "checksums": checksums,
         }
-        content = json.dumps(index).encode()
         with _whole(self._index) as partial:
-            partial.write_bytes(content)
-        for path in self.folder.glob("part-*.npz"):
-            path.unlink(missing_ok=True)
-        return [name for name, count in counts.items() if not count]
+            partial.write_text(json.dumps(index))
 
     def num_clips(self, name: str) -> int:
         """Number of clips of a video; 0 where it could not be read."""

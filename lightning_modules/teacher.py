@@ -146,7 +146,7 @@ class Teacher:
         missing = [name for name in names if name not in done]
         self._compute(cache, data, missing[rank::size], device, len(missing), rank == 0)
         barrier()
-        if rank == 0 and not cache.open(names):
+        if rank == 0:
             unreadable = cache.merge(names)
             if unreadable:
                 _log.warning(

@@ -31,7 +31,7 @@ def complete(root, names=NAMES, **changes):
 
 def test_features_come_back_as_they_were(tmp_path) -> None:
     written = complete(tmp_path)
-    assert sorted(path.name for path in written.folder.iterdir()) == ["clips.npy", "index.json", "videos.npy"]
+    assert {path.name for path in written.folder.iterdir()} == {".lock", "clips.npy", "index.json", "videos.npy"}
     cache = FeatureCache(tmp_path, FACTS, 5)
     assert cache.open(NAMES[3:9])
     clip = torch.tensor([[0, 2], [0, -1]])
@@ -126,7 +126,7 @@ def test_a_damaged_cache_is_named_in_one_line_and_computed_anew(tmp_path, damage
     (record,) = caplog.records
     assert record.getMessage().startswith(f"{folder}: cached features are computed anew, as {reason}")
     assert "\n" not in record.getMessage()
-    assert list(folder.iterdir()) == []
+    assert not list(folder.glob("*.npy")) and not (folder / "index.json").exists()
     assert complete(tmp_path).num_clips("S001") == 2
 
 
@@ -154,6 +154,18 @@ def test_missing_videos_are_cached_as_missing(tmp_path) -> None:
     clips, video, known = cache.look_up(["S001", "S002"], torch.tensor([[0], [0]]))
     assert known.tolist() == [False, True]
     assert not clips[0].any() and not video[0].any() and video[1].any()
+
+
+def test_two_runs_at_once_make_one_cache(tmp_path) -> None:
+    first, second = FeatureCache(tmp_path, FACTS, 5), FeatureCache(tmp_path, FACTS, 5)
+    first.write_parts(videos())
+    second.write_parts(videos(NAMES[:40]))
+    assert first.merge(NAMES) == []
+    second.write_parts(videos(NAMES[40:]))  # goes on, although the first is done
+    index = (first.folder / "index.json").stat().st_mtime_ns
+    assert second.merge(NAMES) == []
+    assert (first.folder / "index.json").stat().st_mtime_ns == index
+    assert not list(first.folder.glob("part-*"))
 
 
 def test_no_videos_at_all(tmp_path) -> None:
