@@ -106,7 +106,7 @@ class Preprocessing:
         if self.flow_bound is None:
             return clip.movedim(-1, 1).float().div_(255)
         scale = 1.0 if self.flow_short_side is None else self.flow_short_side / min(clip.shape[2:4])
-        return clip.movedim(-1, 1).float().mul_(scale / (2 * self.flow_bound)).add_(0.5).clamp_(0, 1)
+        return (clip.movedim(-1, 1).float() * (scale / (2 * self.flow_bound))).add_(0.5).clamp_(0, 1)
 
     def normalise(self, frames: Tensor) -> Tensor:
         """Subtract the mean and divide by the deviation.

@@ -78,6 +78,9 @@ def test_a_flip_turns_flow_around() -> None:
     flow = (8 * torch.rand(1, 2, 12, 12, 2, generator=generator()) - 4).half()
     flow[0, 0, 0, 0] = torch.tensor([100.0, -100.0])
     plain, flipped = (crop_clips(flow, boxes(0, 0, 1, 1, flip), FLOW) for flip in (False, True))
+    again = flow.float()
+    torch.testing.assert_close(crop_clips(again, boxes(0, 0, 1, 1), FLOW), plain)
+    assert torch.equal(again, flow.float())  # the batch itself stays
     expected = (flow.float() / 8).clamp(-1, 1).permute(0, 4, 1, 2, 3)
     torch.testing.assert_close(plain, expected)
     torch.testing.assert_close(flipped[:, 0], -expected[:, 0].flip(3))
