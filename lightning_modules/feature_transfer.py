@@ -191,7 +191,7 @@ class FeatureTransfer(Reproducible):
             data.read_only([self.student_modality])
 
     def _warn_of_shared_actions(self) -> None:
-        own = [str(action) for action in getattr(getattr(self.trainer, "datamodule", None), "actions", ())]
+        own = [str(action) for action in getattr(getattr(self.trainer, "datamodule", None), "actions", None) or ()]
         shared = [action for action in map(str, self.teacher_actions) if action in own]
         if shared:
             rank_zero_warn(
@@ -277,25 +277,26 @@ class FeatureTransfer(Reproducible):
         self._match_held_out(batch)
 
     def _match_held_out(self, batch: MultimodalBatch) -> None:
-        if self.student_modality == "skeleton":
-            clip_targets, video_targets, known = self._cached(batch)
-            students = self._student_features(self._sequences(batch)[known])
-            losses, cosines = self.match(students, clip_targets, video_targets[known])
+        there = batch["clip"] >= 0
+        if self.teacher_features == "recomputed":
+            paired = self._modality(batch, self._teacher.modality)[there]
+            clips = videos = self._teacher.features(self._teacher.preprocessing(paired))
         else:
-            clip = batch["clip"]
-            there = clip >= 0
-            if self.teacher_features == "cached":
-                clip_targets, video_targets, known = self._cached(batch)
-                there &= known[:, None]
-                targets, videos = clip_targets[there], video_targets[there.nonzero()[:, 0]]
+            clips, videos, known = self._cached(batch)
+            if not known.any():
+                return
+            there &= known[:, None]
+            if self.student_modality == "skeleton":
+                videos = videos[known]
             else:
-                clips = self._modality(batch, self._teacher.modality)[there]
-                targets = videos = self._teacher.features(self._teacher.preprocessing(clips))
-            students = self._student_features(self.student_preprocessing(self._modality(batch)[there]))
-            losses, cosines = self.match(students, targets, videos)
-        if len(losses):
-            self._metric("loss").update(losses)
-            self._metric("cosine").update(cosines)
+                clips, videos = clips[there], videos[there.nonzero()[:, 0]]
+        if self.student_modality == "skeleton":
+            prepared = self._sequences(batch)[known]
+        else:
+            prepared = self.student_preprocessing(self._modality(batch)[there])
+        losses, cosines = self.match(self._student_features(prepared), clips, videos)
+        self._metric("loss").update(losses)
+        self._metric("cosine").update(cosines)
 
     def on_validation_epoch_end(self) -> None:
         """Log the held-out pairs of all processes."""

@@ -286,6 +286,20 @@ def test_a_pair_without_a_readable_teacher_does_not_count(pairs, caplog) -> None
     assert known.tolist() == [True, True, False, True]
     model.match(students, clips, videos)[0].sum().backward()
 
+    # nor in evaluation: the loss is that of the only one left
+    for name in ("S008", "S009", "S010"):
+        (pairs / "pairs" / f"{name}_rgb.npy").unlink()
+    data = PairData(pairs / "pairs")
+    model = transfer(pairs)
+    (metrics,) = trainer(pairs).validate(model, data, verbose=False)
+    alone = collate([data.val_dataloader().dataset[3]])
+    with torch.no_grad():
+        own = model.student.eval()(DEPTH(alone["depth"][0])).numpy()
+    clips = teacher_features(pairs, "S011")
+    expected = cosine_distance(own, clips) + cosine_distance(own, clips.mean(0, keepdims=True))
+    assert len(own) == 3
+    assert metrics["val/loss"] == pytest.approx(expected.mean(), rel=1e-4)
+
 
 def test_a_video_that_is_shorter_than_its_pair_is_named(pairs) -> None:
     model = transfer(pairs)
