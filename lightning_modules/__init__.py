@@ -1,5 +1,6 @@
 """The methods, each a LightningModule, and how to take a pretrained network out of one."""
 
+from lightning_modules.feature_transfer import FeatureTransfer
 from lightning_modules.fine_tuning import FineTuning
 from lightning_modules.linear_probe import LinearProbe
 from lightning_modules.retrieval import Retrieval
@@ -9,6 +10,7 @@ from lightning_modules.tubelet_contrast import TubeletContrast
 from lightning_modules.weights.pretrained import load_pretrained
 
 __all__ = [
+    "FeatureTransfer",
     "FineTuning",
     "LinearProbe",
     "Retrieval",

@@ -15,24 +15,31 @@ from lightning_modules.weights.files import WeightsFile, read_weights_file, shor
 from lightning_modules.weights.header import WeightsError
 from lightning_modules.weights.importers.architecture import architecture_of
 from lightning_modules.weights.importers.ctp import CTP
+from lightning_modules.weights.importers.hara import HARA_2017, HARA_2020, HARA_RESNEXT
 from lightning_modules.weights.importers.importer import Importer
 from lightning_modules.weights.importers.skeleton_contrast import SKELETON_CONTRAST
 from lightning_modules.weights.importers.torchvision import TORCHVISION
 from lightning_modules.weights.importers.tubelet_contrast import TUBELET_CONTRAST
-from lightning_modules.weights.importers.zoo import CHECKPOINT, RECOGNITION, REPRESENTATIONS, SAFETENSORS
+from lightning_modules.weights.importers.zoo import CHECKPOINT, RECOGNITION, REPRESENTATIONS, SAFETENSORS, TRANSFER
 
-Format = Literal["auto", "checkpoint", "safetensors", "tubelet_contrast", "skeleton_contrast", "ctp", "torchvision"]
+Format = Literal[
+    "auto", "checkpoint", "safetensors", "tubelet_contrast", "skeleton_contrast", "ctp", "torchvision", "hara"
+]
 
 # The first that recognises a file reads it: from the most to the least particular.
 IMPORTERS = (
     CHECKPOINT,
     REPRESENTATIONS,
     RECOGNITION,
+    TRANSFER,
     SAFETENSORS,
     TUBELET_CONTRAST,
     SKELETON_CONTRAST,
     CTP,
     TORCHVISION,
+    HARA_RESNEXT,
+    HARA_2020,
+    HARA_2017,
 )
 
 # What a network may do otherwise than in the run that its weights come from; all else changes its features.
@@ -96,7 +103,8 @@ def load_weights(
     """Fill a network from a file, in place.
 
     Understood are this project's checkpoints and safetensors files, torchvision's, microsoft/CtP's,
-    fmthoker/tubelet-contrast's and fmthoker/skeleton-contrast's; they are told apart by their keys. Of a file with
+    kenshohara/3D-ResNets-PyTorch's (and craston/MARS'), fmthoker/tubelet-contrast's and fmthoker/skeleton-contrast's;
+    they are told apart by their keys. Of a file with
     several networks the one of this network's class is taken. Every key of the file is used, or dropped by name; every
     tensor of the network is found (batch norm's batch counters, which old files lack, excepted). Batch norm's eps is
     set to that of the source. Nothing is downloaded.
@@ -142,7 +150,7 @@ def fill(network: Network, file: WeightsFile, importer: Importer) -> LoadReport:
     architecture = type(network).__name__
     tensors, dropped, unknown = importer.convert(file.tensors, architecture)
     own = network.state_dict()
-    source = _source_arguments(file, importer, architecture)
+    source = _source_arguments(file, importer, architecture, tensors)
     absent = [key for key in own if key not in tensors]
     fresh = [key for key in absent if key.endswith(".num_batches_tracked")]
     problems = [
@@ -175,11 +183,13 @@ def _misshapen(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list
     ]
 
 
-def _source_arguments(file: WeightsFile, importer: Importer, architecture: str) -> Mapping[str, Any]:
+def _source_arguments(
+    file: WeightsFile, importer: Importer, architecture: str, tensors: Mapping[str, Tensor]
+) -> Mapping[str, Any]:
     """Arguments of the network of an architecture that a file holds, as far as they are known."""
     if file.header is not None:
         return file.header["arguments"] if file.header["architecture"] == architecture else {}
-    published = importer.networks.get(architecture)
+    published = importer.published(architecture, tensors)
     return published.arguments if published else {}
 
 
