@@ -1,8 +1,9 @@
 """The methods, each a LightningModule, and how to take a pretrained network out of one."""
 
+from lightning_modules.rc3d import RC3D
 from lightning_modules.skeleton_contrast import SkeletonContrast
 from lightning_modules.temporal_contrast import TemporalContrast
 from lightning_modules.tubelet_contrast import TubeletContrast
 from lightning_modules.weights.pretrained import load_pretrained
 
-__all__ = ["SkeletonContrast", "TemporalContrast", "TubeletContrast", "load_pretrained"]
+__all__ = ["RC3D", "SkeletonContrast", "TemporalContrast", "TubeletContrast", "load_pretrained"]

@@ -1,20 +1,20 @@
-"""What momentum contrast of clips and of skeletons have in common: seeds, keys over ranks, logs and the optimizer."""
+"""What momentum contrast of clips and of skeletons have in common: keys over ranks, logs and the optimizer."""
 
 import math
 from collections.abc import Callable
 from typing import Literal
 
 import torch
-from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from lightning_modules.losses.gather import all_gather, world
 from lightning_modules.losses.key_queue import KeyQueue
+from lightning_modules.reproducible import Reproducible
 
 
-class Contrast(LightningModule):
+class Contrast(Reproducible):
     """Base of the methods that contrast queries with keys of a momentum encoder and a queue.
 
     All randomness of a step is drawn for the global batch from (seed, number of the batch): the same views on any
@@ -40,7 +40,7 @@ class Contrast(LightningModule):
         warmup_steps: int,
         seed: int,
     ) -> None:
-        super().__init__()
+        super().__init__(seed)
         self.held_out_loss, self.held_out_pair_accuracy = MeanMetric(), MeanMetric()
         self.in_batch_negatives = in_batch_negatives
         self.shuffle_keys = shuffle_keys
@@ -48,23 +48,6 @@ class Contrast(LightningModule):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.warmup_steps = warmup_steps
-        self.seed = seed
-
-    def generator(self, *numbers: int) -> torch.Generator:
-        """A fresh generator on the CPU that depends on the seed and the numbers alone."""
-        return torch.Generator().manual_seed(self.seed_of(*numbers))
-
-    def seed_of(self, *numbers: int) -> int:
-        """A seed that depends on the module's and the numbers alone."""
-        seed = 0
-        for number in (self.seed, *numbers):
-            # Knuth's multiplicative hash keeps neighbouring seeds and steps apart.
-            seed = (seed ^ number) * 6364136223846793005 + 1442695040888963407 & (2**63 - 1)
-        return seed
-
-    def batches_done(self) -> int:
-        """Batches so far, also after a resume; the number of optimizer steps stands still while gradients gather."""
-        return int(self.trainer.fit_loop.epoch_loop.batch_progress.total.processed)  # type: ignore[attr-defined]
 
     def draw_order(self, rows: int, generator: torch.Generator) -> Tensor | None:
         """Order of the global batch's keys, int64 (G,), for ``rows`` of them on each rank; None without shuffling."""
@@ -96,23 +79,6 @@ class Contrast(LightningModule):
         nearest = (query.detach().float() @ keys.T).argmax(1)
         return (nearest == torch.arange(len(query), device=query.device) + first).float().mean()
 
-    def stop_unless_finite(self, loss: Tensor, names: list[str]) -> None:
-        """Raise before a non-finite loss reaches the weights.
-
-        Args:
-            loss: scalar.
-            names: of the batch's samples.
-
-        Raises:
-            ValueError: the loss is infinite or not a number.
-        """
-        if not torch.isfinite(loss):
-            files = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-            place = f"step {self.trainer.global_step}, learning rate {self.current_rate():.3g}, batch of {files}"
-            raise ValueError(
-                f"the loss is {loss.item()} at {place}: lower model.learning_rate, or set trainer.precision to 32-true"
-            )
-
     def log_training(self, loss: Tensor, accuracy: Tensor, queue: KeyQueue, keys: int, batch_size: int) -> None:
         """Log a step: its loss, the accuracy of its pairs, and how full and how old the queue is.
 
@@ -137,10 +103,6 @@ class Contrast(LightningModule):
         self.held_out_pair_accuracy.update(accuracy, weight=len(losses))
         self.log(f"{split}/loss", self.held_out_loss, batch_size=len(losses))
         self.log(f"{split}/pair_accuracy", self.held_out_pair_accuracy, batch_size=len(losses))
-
-    def current_rate(self) -> float:
-        """Learning rate of the next optimizer step."""
-        return float(self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def decay(self, step: int) -> float:
         """Share of the learning rate at an optimizer step behind the warm-up: cosine to zero over the run (5.4.1)."""

@@ -19,12 +19,12 @@ from lightning_modules.weights.importers.importer import Importer
 from lightning_modules.weights.importers.skeleton_contrast import SKELETON_CONTRAST
 from lightning_modules.weights.importers.torchvision import TORCHVISION
 from lightning_modules.weights.importers.tubelet_contrast import TUBELET_CONTRAST
-from lightning_modules.weights.importers.zoo import CHECKPOINT, REPRESENTATIONS, SAFETENSORS
+from lightning_modules.weights.importers.zoo import CHECKPOINT, DETECTOR, REPRESENTATIONS, SAFETENSORS
 
 Format = Literal["auto", "checkpoint", "safetensors", "tubelet_contrast", "skeleton_contrast", "ctp", "torchvision"]
 
 # The first that recognises a file reads it: from the most to the least particular.
-IMPORTERS = (CHECKPOINT, REPRESENTATIONS, SAFETENSORS, TUBELET_CONTRAST, SKELETON_CONTRAST, CTP, TORCHVISION)
+IMPORTERS = (CHECKPOINT, REPRESENTATIONS, DETECTOR, SAFETENSORS, TUBELET_CONTRAST, SKELETON_CONTRAST, CTP, TORCHVISION)
 
 # What a network may do otherwise than in the run that its weights come from; all else changes its features.
 _FREE_ARGUMENTS = {"samples_per_norm", "motion_stem", "batch_norm_eps", "dropout"}

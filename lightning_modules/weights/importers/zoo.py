@@ -17,4 +17,7 @@ REPRESENTATIONS = Importer(
     drops_rest=True,
 )
 
+# A checkpoint of a temporal detector, whose backbone is its network.
+DETECTOR = Importer(name="checkpoint", marks=("proposal_network.conv1.weight",), backbone="network.", drops_rest=True)
+
 SAFETENSORS = Importer(name="safetensors", needs_header=True)

@@ -1,0 +1,54 @@
+"""What all methods that draw something share: randomness that neither a resume nor the number of devices changes."""
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor
+
+
+class Reproducible(LightningModule):
+    """Base of methods that draw for the global batch from (seed, number of the batch).
+
+    Args:
+        seed: of all that is drawn.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.seed = seed
+
+    def generator(self, *numbers: int) -> torch.Generator:
+        """A fresh generator on the CPU that depends on the seed and the numbers alone."""
+        return torch.Generator().manual_seed(self.seed_of(*numbers))
+
+    def seed_of(self, *numbers: int) -> int:
+        """A seed that depends on the module's and the numbers alone."""
+        seed = 0
+        for number in (self.seed, *numbers):
+            # Knuth's multiplicative hash keeps neighbouring seeds and steps apart.
+            seed = (seed ^ number) * 6364136223846793005 + 1442695040888963407 & (2**63 - 1)
+        return seed
+
+    def batches_done(self) -> int:
+        """Batches so far, also after a resume; the number of optimizer steps stands still while gradients gather."""
+        return int(self.trainer.fit_loop.epoch_loop.batch_progress.total.processed)  # type: ignore[attr-defined]
+
+    def current_rate(self) -> float:
+        """Learning rate of the next optimizer step."""
+        return float(self.trainer.optimizers[0].param_groups[0]["lr"])
+
+    def stop_unless_finite(self, loss: Tensor, names: list[str]) -> None:
+        """Raise before a non-finite loss reaches the weights.
+
+        Args:
+            loss: scalar.
+            names: of the batch's samples.
+
+        Raises:
+            ValueError: the loss is infinite or not a number.
+        """
+        if not torch.isfinite(loss):
+            files = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+            place = f"step {self.trainer.global_step}, learning rate {self.current_rate():.3g}, batch of {files}"
+            raise ValueError(
+                f"the loss is {loss.item()} at {place}: lower model.learning_rate, or set trainer.precision to 32-true"
+            )
