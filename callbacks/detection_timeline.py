@@ -19,6 +19,12 @@ from lightning_modules.segments.overlap import pairwise_overlap
 LANE = 0.26
 """Height of a lane of segments, inches."""
 
+INCHES = 10.9
+"""Width of a time line, inches."""
+
+CHARACTER = 0.062
+"""Width of a character on a bar, inches."""
+
 
 class DetectionTimeline(Callback):
     """Draw the annotated and the detected actions of some videos on a time line.
@@ -45,12 +51,14 @@ class DetectionTimeline(Callback):
         self._draw(trainer, pl_module, "test")
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
-        if not trainer.is_global_zero or not isinstance(pl_module, RC3D) or pl_module.evaluated is None:
+        if not trainer.is_global_zero or not isinstance(pl_module, RC3D) or not pl_module.evaluated:
             return
         detections, actions = (rows.to("cpu") for rows in pl_module.evaluated)
         assert isinstance(detections, Detections)
         sure = detections[detections.score >= self.min_score]
         rows = sorted(pl_module.videos)
+        if not rows:
+            return
         places = np.unique(np.linspace(0, len(rows) - 1, min(self.num_videos, len(rows))).round().astype(int))
         panels = [
             (*pl_module.videos[row], actions[actions.video == row], sure[sure.video == row])
@@ -73,45 +81,50 @@ def draw_timelines(
     """Draw a panel for each video: annotated actions above, detected ones below, each class in its colour.
 
     Bars that overlap in time are put below each other. A detection that overlaps no action of its class by half is
-    hatched; the fainter it is, the lower its score, which stands behind its class.
+    hatched; the fainter it is, the lower its score, which stands behind its class where there is room.
 
     Args:
-        panels: name, number of frames, actions and detections of each video.
+        panels: name, number of frames, actions and detections of each video; at least one.
         class_names: what to write on the bars; ``None``: the classes' numbers.
 
     Returns:
         uint8 (H, W, 3).
     """
+
+    def words(label: int) -> str:
+        return str(label) if class_names is None else class_names[label]
+
     layouts = [(lanes(actions.segment.numpy()), lanes(found.segment.numpy())) for _, _, actions, found in panels]
     heights = [1 + max(1, top.max(initial=-1) + 1) + max(1, low.max(initial=-1) + 1) for top, low in layouts]
-    figure = Figure(figsize=(12, LANE * sum(heights) + 0.55 * len(panels) + 0.3), dpi=100)
+    gap = 0.45  # inches between panels, and at the edges
+    figure = Figure(figsize=(12, LANE * sum(heights) + gap * (len(panels) + 1)), dpi=100)
     canvas = FigureCanvasAgg(figure)
-    grid = figure.subplots(max(len(panels), 1), 1, squeeze=False, height_ratios=heights or [1])
-    figure.subplots_adjust(left=0.08, right=0.985, hspace=0.55)
-    edge = 0.33 / figure.get_figheight()
-    figure.subplots_adjust(top=1 - edge, bottom=1.1 * edge)
+    grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)
+    edge = gap / figure.get_figheight()
+    figure.subplots_adjust(
+        left=0.08, right=0.99, top=1 - 0.8 * edge, bottom=edge, hspace=gap / (LANE * sum(heights) / len(panels))
+    )
     for (axis,), (name, num_frames, actions, found), (top, low) in zip(grid, panels, layouts, strict=True):
         above = max(1, top.max(initial=-1) + 1)
         below = max(1, low.max(initial=-1) + 1)
+        axis.set(xlim=(0, max(num_frames, 1)), ylim=(above + below + 0.6, 0))
         right = _right(found, actions)
         for index in range(len(actions)):
             label = int(actions.label[index])
-            _bar(axis, actions.segment[index].tolist(), int(top[index]), label, _word(label, class_names), 1.0, True)
+            _bar(axis, actions.segment[index].tolist(), int(top[index]), label, words(label), 1.0, True)
         for index in range(len(found)):
             label, score = int(found.label[index]), float(found.score[index])
-            text = f"{_word(label, class_names)} {score:.2f}"
             place = above + 0.6 + int(low[index])
-            _bar(axis, found.segment[index].tolist(), place, label, text, 0.25 + 0.75 * score, bool(right[index]))
+            _bar(axis, found.segment[index].tolist(), place, label, words(label), score, bool(right[index]))
         axis.axhline(above + 0.3, color="0.6", linewidth=0.8)
-        axis.set(xlim=(0, max(num_frames, 1)), ylim=(above + below + 0.6, 0))
         axis.set_yticks([above / 2, above + 0.6 + below / 2], ["annotated", "detected"], fontsize=8)
         axis.tick_params(axis="y", length=0)
         axis.tick_params(axis="x", labelsize=7, pad=1)
-        axis.set_title(f"{name}: {len(actions)} actions, {len(found)} detections", fontsize=8, loc="left", pad=3)
+        title = f"{name}: {len(actions)} actions, {len(found)} detections, {right.sum()} of them right"
+        axis.set_title(title, fontsize=8, loc="left", pad=3)
         for side in ("top", "right", "left"):
             axis.spines[side].set_visible(False)
-    if panels:
-        grid[-1, 0].set_xlabel("frame", fontsize=7, labelpad=1)
+    grid[-1, 0].set_xlabel("frame; hatched: overlaps no action of its class by half", fontsize=7, labelpad=1)
     canvas.draw()  # type: ignore[no-untyped-call]
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
 
@@ -144,25 +157,26 @@ def _right(found: Detections, actions: Actions) -> np.ndarray:
     return (common.amax(1) >= 0.5).numpy()
 
 
-def _word(label: int, names: list[str] | None) -> str:
-    return str(label) if names is None else names[label]
-
-
-def _bar(axis: Axes, segment: list[float], lane: float, label: int, text: str, opacity: float, right: bool) -> None:
+def _bar(axis: Axes, segment: list[float], lane: float, label: int, word: str, score: float, right: bool) -> None:
+    """Draw a segment, and on it as much of its class and score as fits."""
     start, end = segment
-    colour = matplotlib.colormaps["tab20"](label % 20)[:3]
-    face = tuple(1 - opacity * (1 - channel) for channel in colour)
+    # tab20 holds pairs of alike colours: take the dark ones first.
+    index = label % 20
+    colour = matplotlib.colormaps["tab20"](2 * (index % 10) + index // 10)[:3]
+    face = tuple(1 - (0.2 + 0.8 * score) * (1 - channel) for channel in colour)
     axis.barh(
         lane + 0.5,
         end - start,
         left=start,
         height=0.84,
         color=face,
-        edgecolor="black" if right else "0.45",
-        linewidth=0.8 if right else 0.5,
+        edgecolor="black" if right else "0.55",
+        linewidth=0.8 if right else 0.4,
         hatch=None if right else "////",
     )
-    dark = sum(face) < 1.5
+    room = (end - start) / (axis.get_xlim()[1] / INCHES) / CHARACTER
+    texts = (word, str(label)) if score == 1 else (f"{word} {score:.2f}", word, str(label))
+    text = next((text for text in texts if len(text) <= room), "")
     axis.text(
         (start + end) / 2,
         lane + 0.5,
@@ -170,6 +184,7 @@ def _bar(axis: Axes, segment: list[float], lane: float, label: int, text: str, o
         ha="center",
         va="center",
         fontsize=6.5,
-        color="white" if dark else "black",
+        color="white" if right and sum(face) < 1.6 else "black",
         clip_on=True,
+        bbox=None if right or not text else {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6},
     )

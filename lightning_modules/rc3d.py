@@ -92,7 +92,7 @@ class RC3D(Reproducible):
         momentum: of SGD.
         weight_decay: of all but biases.
         milestones: epochs before which the rate falls to a tenth (2.5.4: the last 2 of 8).
-        seed: of flips, samples and dropout.
+        seed: of flips, samples and dropout; the latter alone depends on the number of devices.
 
     Raises:
         ValueError: an argument is out of its range, or the network has no such stage.
@@ -326,15 +326,17 @@ class RC3D(Reproducible):
             mine = owner[chosen[positive]]
             target[positive] = encode(action.segment[mine], segment[chosen[positive]]) / self.offset_scale
             classes[positive] = action.label[mine] + 1
-            parts.append((segment[chosen], torch.full_like(chosen, row), classes, target))
-        segment, rows, classes, target = (torch.cat(column) for column in zip(*parts, strict=True))
+            # Each window counts alike, whatever its number of proposals and the device it is on.
+            weight = torch.full_like(target[:, 0], 1 / (max(len(chosen), 1) * len(draws)))
+            parts.append((segment[chosen], torch.full_like(chosen, row), classes, target, weight))
+        segment, rows, classes, target, weight = (torch.cat(column) for column in zip(*parts, strict=True))
         logits, offsets = self.classify(maps, Proposals(segment, rows), dropout)
-        count = max(len(classes), 1)
         positive = classes > 0
         own = offsets[positive, classes[positive]]
+        regression = functional.smooth_l1_loss(own, target[positive], reduction="none").sum(1)
         return {
-            "class_loss": functional.cross_entropy(logits, classes, reduction="sum") / count,
-            "offset_loss": functional.smooth_l1_loss(own, target[positive], reduction="sum") / count,
+            "class_loss": (functional.cross_entropy(logits, classes, reduction="none") * weight).sum(),
+            "offset_loss": (regression * weight[positive]).sum(),
         }
 
     def classify(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 from pytorch_lightning import LightningDataModule
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 SIDE = 16
 
@@ -29,9 +29,8 @@ class Windows(Dataset):
                 place += size + int(torch.randint(8, 24, (), generator=draw))
             self.clips.append(clip)
             self.actions.append((torch.tensor(segments).view(-1, 2).float(), torch.tensor(classes, dtype=torch.long)))
-        starts = [*range(0, max(length - window * step, 0) + 1, hop)]
-        if starts[-1] + window * step < length:
-            starts.append(max(length - window * step, 0))
+        reach = max(length - window * step, 0)
+        starts = sorted({*range(0, reach + 1, hop), reach})
         self.windows = [(video, start) for video in range(videos) for start in starts]
 
     def __len__(self) -> int:
@@ -82,7 +81,7 @@ class Order:
         order = torch.randperm(len(self.windows), generator=torch.Generator().manual_seed(done // len(self)))
         for batch in range(done % len(self), len(self)):
             share = order[batch * self.data.batch_size : (batch + 1) * self.data.batch_size]
-            yield share[self.data.trainer.global_rank :: self.data.trainer.world_size].tolist()
+            yield share.chunk(self.data.trainer.world_size)[self.data.trainer.global_rank].tolist()
 
 
 class DetectionData(LightningDataModule):
@@ -101,6 +100,6 @@ class DetectionData(LightningDataModule):
         # Shares that repeat a window, as a distributed sampler makes them.
         rank, size = self.trainer.global_rank, self.trainer.world_size
         share = [*range(rank, len(self.val), size), *([0] if rank else [])]
-        return DataLoader(torch.utils.data.Subset(self.val, share), 4, collate_fn=collate)
+        return DataLoader(Subset(self.val, share), batch_size=4, collate_fn=collate)
 
     test_dataloader = predict_dataloader = val_dataloader

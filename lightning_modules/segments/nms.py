@@ -46,7 +46,7 @@ def nms(segment: Tensor, score: Tensor, threshold: float, group: Tensor | None =
             last = block[group[block] == group[block[-1]]]
             struck = _strikes(segment, group, last, rest, threshold).any(0)
             order = torch.cat((rest[~struck], order[going_on:]))
-    keep = torch.cat(kept) if kept else order
+    keep = torch.cat(kept).sort().values if kept else order
     return keep[score[keep].argsort(descending=True, stable=True)]
 
 
