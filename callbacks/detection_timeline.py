@@ -68,8 +68,9 @@ class DetectionTimeline(Callback):
         sheet = draw_timelines(panels, names)
         path = Path(trainer.default_root_dir) / "pictures" / f"detections_{split}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            rank_zero_info(f"detections in {len(panels)} videos: {path}")
         matplotlib.image.imsave(path, sheet)
-        rank_zero_info(f"detections in {len(panels)} videos: {path}")
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image(f"detections_{split}", sheet, trainer.global_step, dataformats="HWC")

@@ -64,7 +64,10 @@ class RC3D(Reproducible):
         stage: of the network whose maps are used; ``None``: the last. Best where a cell has 8 frames and 16 pixels.
         weights: start the network from these weights (a path or a catalogue name).
         modality: ``depth`` (2.5.4) or ``rgb``.
-        depth_range: millimetres that become -1 and 1.
+        depth_range: millimetres that become white (near) and black (far).
+        mean: of each channel in 0..1, subtracted; by default what kenshohara/3D-ResNets-PyTorch (2017) subtracts. Give
+            what the network was trained with.
+        std: of each channel in 0..1, divided by.
         anchor_scales: lengths of anchors in cells along time.
         proposal_channels: of the proposal network's convolutions.
         hidden_features: of the classifier's hidden layer.
@@ -98,6 +101,9 @@ class RC3D(Reproducible):
         ValueError: an argument is out of its range, or the network has no such stage.
     """
 
+    anchor_scales: Tensor
+    offset_scale: Tensor
+
     def __init__(
         self,
         network: VideoNetwork,
@@ -106,6 +112,8 @@ class RC3D(Reproducible):
         weights: str | None = None,
         modality: Literal["depth", "rgb"] = "depth",
         depth_range: tuple[float, float] = (500.0, 4500.0),
+        mean: tuple[float, float, float] = (114.7748 / 255, 107.7354 / 255, 99.4750 / 255),
+        std: tuple[float, float, float] = (1 / 255, 1 / 255, 1 / 255),
         anchor_scales: tuple[float, ...] = ACTIVITYNET_SCALES,
         proposal_channels: int = 512,
         hidden_features: int = 4096,
@@ -136,6 +144,8 @@ class RC3D(Reproducible):
         super().__init__(seed)
         if not anchor_scales or min(anchor_scales) <= 0:
             raise ValueError(f"anchor_scales must be positive lengths, are {tuple(anchor_scales)}")
+        if min(std) <= 0:
+            raise ValueError(f"std must be positive, is {tuple(std)}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must lie from 0 to below 1, is {dropout}")
         if not 0 <= proposal_background < proposal_positive <= 1 or not 0 <= anchor_negative <= anchor_positive <= 1:
@@ -151,7 +161,9 @@ class RC3D(Reproducible):
         self.stage = stage
         self.num_classes = num_classes
         self.modality = modality
-        self.depth_range = tuple(depth_range)
+        self.depth_range = depth_range
+        self.mean = mean
+        self.std = std
         self.proposal_network = TemporalProposalNetwork(channels, proposal_channels, len(anchor_scales))
         bins, height, width = pooled_size
         self.head = SegmentHead(channels * bins * height * width, hidden_features, num_classes, dropout)
@@ -185,9 +197,6 @@ class RC3D(Reproducible):
             for norm in self._norms():
                 norm.requires_grad_(False)
 
-    anchor_scales: Tensor
-    offset_scale: Tensor
-
     def train(self, mode: bool = True) -> "RC3D":
         """Set the mode; frozen norms stay in evaluation."""
         super().train(mode)
@@ -213,9 +222,9 @@ class RC3D(Reproducible):
             have = ", ".join(name for name in ("rgb", "depth") if name in batch) or "neither"
             raise ValueError(f"model.modality is {self.modality}, the data has {have}: set one to the other")
         if self.modality == "rgb":
-            clip = normalise(batch["rgb"])
+            clip = normalise(batch["rgb"], self.mean, self.std)
         else:
-            clip = normalise_depth(batch["depth"], *self.depth_range)
+            clip = normalise_depth(batch["depth"], *self.depth_range, self.mean, self.std)
         if clip.shape[2] % self.stride:
             raise ValueError(
                 f"a window of {clip.shape[2]} frames does not fill cells of {self.stride}: make it a multiple of them"

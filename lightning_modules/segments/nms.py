@@ -5,7 +5,7 @@ from torch import Tensor
 
 from lightning_modules.segments.overlap import pairwise_overlap
 
-BLOCK = 512
+BLOCK = 256
 
 
 def nms(segment: Tensor, score: Tensor, threshold: float, group: Tensor | None = None) -> Tensor:

@@ -38,7 +38,7 @@ def roi_pool(maps: Tensor, segment: Tensor, row: Tensor, stride: float, size: tu
     while 2 ** len(tables) <= num_cells:
         reach = 2 ** (len(tables) - 1)
         tables.append(torch.maximum(tables[-1][:, :-reach], tables[-1][:, reach:]))
-    power = (behind - first).float().log2().floor().long()
+    power = torch.frexp((behind - first).float()).exponent.long() - 1  # exact, unlike a logarithm
     starts = torch.tensor([0, *(table.shape[1] for table in tables[:-1])], device=maps.device).cumsum(0)
     joined = torch.cat(tables, dim=1)
     rows = row[:, None].expand(-1, bins)

@@ -4,16 +4,24 @@ import torch
 from torch import Tensor
 
 
-def normalise_depth(depth: Tensor, nearest: float, farthest: float) -> Tensor:
-    """Clip depth to a range, spread the range over -1..1, and repeat it in three channels.
+def normalise_depth(
+    depth: Tensor,
+    nearest: float,
+    farthest: float,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+) -> Tensor:
+    """Clip depth to a range, make it a grey picture that is bright where it is near, and normalise that.
 
     Args:
-        depth: int16 (B, T, H, W), millimetres; 0, where the sensor had no answer, becomes the farthest.
-        nearest: millimetres, becomes -1.
-        farthest: millimetres, becomes 1.
+        depth: int16 (B, T, H, W), millimetres; 0, where the sensor had no answer, counts as the farthest.
+        nearest: millimetres, becomes 1.
+        farthest: millimetres, becomes 0.
+        mean: of each channel, in 0..1.
+        std: of each channel, in 0..1.
 
     Returns:
-        float32 (B, 3, T, H, W), a view of one channel.
+        float32 (B, 3, T, H, W).
 
     Raises:
         ValueError: the range is empty, or the depth has another shape or dtype.
@@ -22,6 +30,8 @@ def normalise_depth(depth: Tensor, nearest: float, farthest: float) -> Tensor:
         raise ValueError(f"a range of depth goes from near to far, got {nearest} to {farthest} millimetres")
     if depth.dtype != torch.int16 or depth.ndim != 4:
         raise ValueError(f"depth maps are int16 (B, T, H, W), got {depth.dtype} {tuple(depth.shape)}")
-    known = torch.where(depth == 0, farthest, depth.float()).clamp(nearest, farthest)
-    scaled = (known - nearest) * (2 / (farthest - nearest)) - 1
-    return scaled[:, None].expand(-1, 3, -1, -1, -1)
+    distance = depth.float()
+    distance = torch.where(distance == 0, farthest, distance)
+    grey = ((farthest - distance) / (farthest - nearest)).clamp_(0, 1).unsqueeze(1)
+    means, deviations = (grey.new_tensor(values).view(3, 1, 1, 1) for values in (mean, std))
+    return (grey - means) / deviations

@@ -53,7 +53,7 @@ def test_predictions_are_lines_of_json(tmp_path, processes):
 
 def test_nothing_detected_is_an_empty_file(tmp_path):
     data = DetectionData(train_videos=1, val_videos=1)
-    trainer(tmp_path, DetectionWriter(tmp_path)).predict(detector(score_threshold=0.99), data)
+    trainer(tmp_path, DetectionWriter(tmp_path)).predict(detector(score_threshold=1.0), data)
     assert (tmp_path / "detections.jsonl").read_text() == ""
 
 

@@ -1,6 +1,7 @@
 """R-C3D on toy videos: it learns, each parameter gets a gradient, and nothing depends on resumes and processes."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch.nn import functional
 
 from lightning_modules import RC3D
 from lightning_modules.networks import I3D, R3D, R2Plus1D
-from lightning_modules.rc3d import ACTIVITYNET_SCALES, measure
+from lightning_modules.rc3d import ACTIVITYNET_SCALES, Proposals, WindowActions, measure
 from lightning_modules.segments.targets import assign_anchors
 from lightning_modules.weights.export import export
 from tests.detection_fakes import DetectionData, Windows, collate
@@ -128,6 +129,39 @@ def test_anchor_losses_by_hand():
     assert (label == 1).any()
     torch.testing.assert_close(losses["anchor_loss"], binary / count)
     torch.testing.assert_close(losses["anchor_offset_loss"], regression / count)
+
+
+def test_head_losses_by_hand():
+    """Given proposals of two windows, all of which are drawn, with the actions themselves."""
+    model = detector(dropout=0.0, positive_share=1.0)
+    maps = torch.randn(2, 16, 16, 2, 2)
+    actions = [
+        WindowActions(torch.tensor([[10.0, 20], [40, 60]]), torch.tensor([1, 0])),
+        WindowActions(torch.empty(0, 2), torch.empty(0).long()),
+    ]
+    segment = torch.tensor([[12.0, 20], [30, 55], [0, 8], [5, 25]])
+    proposals = Proposals(segment, torch.tensor([0, 0, 0, 1]))
+    draws = [model.generator(row) for row in range(2)]
+    losses = model.head_losses(maps, proposals, actions, draws, torch.Generator())
+    # The proposals of the first window that overlap by half, the others, and its two actions; one of the second.
+    rows = [(12, 20, 2, 0), (30, 55, 1, 1), (0, 8, 0, None), (10, 20, 2, 0), (40, 60, 1, 1)]
+    logits, offsets = model.classify(
+        maps, Proposals(torch.tensor([row[:2] for row in rows]).float(), torch.zeros(5).long())
+    )
+    classes = regression = 0.0
+    for (start, end, kind, action), logit, offset in zip(rows, logits, offsets, strict=True):
+        classes -= logit.log_softmax(0)[kind] / 5
+        if action is not None:
+            a, b = actions[0].segment[action].tolist()
+            shift = (a + b - start - end) / 2 / (end - start) / 0.1
+            growth = math.log((b - a) / (end - start)) / 0.2
+            for value, target in zip(offset[kind], (shift, growth), strict=True):
+                error = (value - target).abs()
+                regression += torch.where(error < 1, 0.5 * error**2, error - 0.5) / 5
+    other, _ = model.classify(maps, Proposals(segment[3:], torch.tensor([1])))
+    classes -= other[0].log_softmax(0)[0]
+    torch.testing.assert_close(losses["class_loss"], classes / 2)
+    torch.testing.assert_close(losses["offset_loss"], regression / 2)
 
 
 @pytest.mark.parametrize(("length", "filled"), [(150, [64, 64]), (100, [50])])
@@ -248,6 +282,7 @@ def test_odd_annotations_have_a_rule():
     [
         ({"anchor_scales": ()}, "anchor_scales must be positive"),
         ({"dropout": 1.0}, "dropout must lie"),
+        ({"std": (1.0, 1.0, 0.0)}, "std must be positive"),
         ({"proposal_background": 0.6}, "must lie below those of positive ones"),
         ({"proposals": 0}, "must be positive"),
         ({"num_classes": 0}, "num_classes is 0"),
