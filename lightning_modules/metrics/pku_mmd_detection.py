@@ -16,7 +16,9 @@ def pku_mmd_scores(
     theta: float = 0.5,
     interpolation: Interpolation = "published",
 ) -> dict[str, Tensor]:
-    """The five numbers of Liu et al. 2017 (arXiv:1703.07475), as ECHO960/PKU-MMD's ``evaluate.py`` has them.
+    """The five numbers of Liu et al. 2017 (arXiv:1703.07475), as ECHO960/PKU-MMD's last ``evaluate.py`` has them.
+
+    An earlier one (ab9f3d2) counts an action as often as it is found, and takes other means.
 
     A detection belongs to the action of its class in its video that it overlaps most, if that is at least theta, and
     to no other where a surer one has found it. An action is found once.
@@ -38,15 +40,18 @@ def pku_mmd_scores(
     pair_detection, pair_action, pair_overlap = overlapping_pairs(detections, actions, min(theta, 0.05))
     most = torch.zeros_like(detections.score).scatter_reduce_(0, pair_detection, pair_overlap, "amax")
     best = pair_overlap == most[pair_detection]
-    never = len(actions)
-    action = torch.full_like(rank, never).scatter_reduce_(0, pair_detection[best], pair_action[best], "amin")
+    # Of two that it overlaps alike the later, as published.
+    action = torch.full_like(rank, -1).scatter_reduce_(0, pair_detection[best], pair_action[best], "amax")
 
     def judge(least: float) -> tuple[Tensor, Tensor]:
         """Which detections found an action first, and which found one: bool (N,) each."""
         # A float32 overlap of exactly theta is enough.
-        hit = (action < never) & (most >= torch.tensor(least, dtype=most.dtype))
-        surest = torch.full((never + 1,), len(rank), device=device).scatter_reduce_(0, action[hit], rank[hit], "amin")
-        return hit & (rank == surest[action]), hit
+        hit = (action >= 0) & (most >= torch.tensor(least, dtype=most.dtype))
+        surest = torch.full((len(actions),), len(rank), device=device)
+        surest.scatter_reduce_(0, action[hit], rank[hit], "amin")
+        right = torch.zeros_like(hit)
+        right[hit] = rank[hit] == surest[action[hit]]
+        return right, hit
 
     right, hit = judge(theta)
     videos, video = torch.unique(torch.cat((actions.video, detections.video)), return_inverse=True)

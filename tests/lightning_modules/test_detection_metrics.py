@@ -93,7 +93,7 @@ def plain_pku(found, truth, theta, interpolation):
         overlaps = [
             plain_overlap(row[2:4], other[2:4]) if row[0] == other[0] and row[1] == other[1] else -1 for other in truth
         ]
-        best = int(np.argmax(overlaps)) if overlaps else -1
+        best = max(range(len(overlaps)), key=lambda k: (overlaps[k], k), default=-1)  # of equal ones the later
         hit = bool(overlaps) and overlaps[best] >= theta - 1e-7
         matched.append(best if hit else -1)
         if hit:
