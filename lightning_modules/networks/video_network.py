@@ -58,6 +58,29 @@ class VideoNetwork(Network):
             clip = maps[name] = stage(clip)
         return maps
 
+    def forward_maps(self, clip: Tensor, last: str | None = None) -> Tensor:
+        """Output of one stage alone, before any pool over time and space.
+
+        Args:
+            clip: Float (B, C, T, H, W), normalised; C is ``in_channels``.
+            last: Name of the stage; ``None``: the last.
+
+        Returns:
+            Float (B, C, T', H', W').
+
+        Raises:
+            ValueError: ``clip`` has another shape or dtype, or there is no such stage.
+        """
+        self._check_clip(clip)
+        names = [name for name, _ in self.named_children()]
+        if last is not None and last not in names:
+            raise ValueError(f"{type(self).__name__} has no stage {last!r}; its stages are {', '.join(names)}")
+        for name, stage in self.named_children():
+            clip = stage(clip)
+            if name == last:
+                break
+        return clip
+
     def forward(self, clip: Tensor) -> Tensor:
         """Features of a clip.
 

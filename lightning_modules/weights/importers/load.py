@@ -20,7 +20,14 @@ from lightning_modules.weights.importers.importer import Importer
 from lightning_modules.weights.importers.skeleton_contrast import SKELETON_CONTRAST
 from lightning_modules.weights.importers.torchvision import TORCHVISION
 from lightning_modules.weights.importers.tubelet_contrast import TUBELET_CONTRAST
-from lightning_modules.weights.importers.zoo import CHECKPOINT, RECOGNITION, REPRESENTATIONS, SAFETENSORS, TRANSFER
+from lightning_modules.weights.importers.zoo import (
+    CHECKPOINT,
+    DETECTOR,
+    RECOGNITION,
+    REPRESENTATIONS,
+    SAFETENSORS,
+    TRANSFER,
+)
 
 Format = Literal[
     "auto", "checkpoint", "safetensors", "tubelet_contrast", "skeleton_contrast", "ctp", "torchvision", "hara"
@@ -32,6 +39,7 @@ IMPORTERS = (
     REPRESENTATIONS,
     RECOGNITION,
     TRANSFER,
+    DETECTOR,
     SAFETENSORS,
     TUBELET_CONTRAST,
     SKELETON_CONTRAST,
