@@ -21,7 +21,7 @@ from lightning_modules.networks.video_network import VideoNetwork
 from lightning_modules.networks.video_resnet import VideoResNet
 from lightning_modules.reproducible import Reproducible
 from lightning_modules.teacher import Teacher, stage_width
-from lightning_modules.views.multimodal import DEFAULTS, CornerCrop, crop_clips
+from lightning_modules.views.multimodal import DEFAULTS, CornerCrop, crop_clips, mean_over_clips
 from lightning_modules.views.skeleton import SequenceCrop
 from lightning_modules.weights.header import describe
 from lightning_modules.weights.importers import load_weights
@@ -160,9 +160,7 @@ class FeatureTransfer(Reproducible):
         clips = self._modality(batch)
         there = batch["clip"] >= 0  # (B, N)
         features = self.student(self.student_preprocessing(clips[there])).float()
-        sums = features.new_zeros(len(there), features.shape[1]).index_add(0, there.nonzero()[:, 0], features)
-        means: Tensor = sums / there.sum(1, keepdim=True).clamp(min=1)
-        return means
+        return mean_over_clips(features, there)
 
     def features(self, batch: MultimodalBatch) -> Tensor:
         """The same: what probes and predictions see."""

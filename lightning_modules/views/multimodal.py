@@ -1,6 +1,8 @@
 """Clips of RGB, optical flow and depth to network input: multi-scale corner crops and flips, whole batches at once."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -40,6 +42,10 @@ class CropBoxes(Rows):
     flipped: Tensor
 
 
+# Of the short side (opts.py of kenshohara/3D-ResNets-PyTorch, 2017): four steps of 2^(-1/4).
+SCALES = (1.0, 2**-0.25, 2**-0.5, 2**-0.75, 0.5)
+
+
 class CornerCrop:
     """Multi-scale corner crop and flip (Hara et al. 2018, arXiv:1711.09577, as cited in 2.4.3).
 
@@ -56,7 +62,7 @@ class CornerCrop:
 
     def __init__(
         self,
-        scales: tuple[float, ...] = (1.0, 2**-0.25, 2**-0.5, 2**-0.75, 0.5),
+        scales: tuple[float, ...] = SCALES,
         flip_probability: float = 0.5,
     ) -> None:
         if not scales or not 0 < min(scales) <= max(scales) <= 1:
@@ -84,6 +90,63 @@ class CornerCrop:
         down = torch.tensor([0.5, 0.0, 0.0, 1.0, 1.0], device=generator.device)[place]
         across = torch.tensor([0.5, 0.0, 1.0, 0.0, 1.0], device=generator.device)[place]
         return CropBoxes((1 - heights) * down, (1 - widths) * across, heights, widths, flipped)
+
+
+class ClipCrop(CornerCrop):
+    """What recognition of clips is fed with: a corner crop in training, centre crops of all clips in evaluation.
+
+    Args:
+        modality: ``rgb``, ``flow`` or ``depth``.
+        preprocessing: how clips are prepared; as the published networks take them by default, see ``DEFAULTS``.
+        scales: see ``CornerCrop``, as the next one.
+        flip_probability: see there.
+
+    Raises:
+        ValueError: as of ``CornerCrop``, or the preprocessing is of another modality.
+    """
+
+    def __init__(
+        self,
+        modality: Literal["rgb", "flow", "depth"] = "depth",
+        preprocessing: Preprocessing | None = None,
+        scales: tuple[float, ...] = SCALES,
+        flip_probability: float = 0.5,
+    ) -> None:
+        super().__init__(scales, flip_probability)
+        self.modality = modality
+        self.preprocessing = preprocessing or DEFAULTS[modality]
+        if self.preprocessing.modality != modality:
+            raise ValueError(f"preprocessing is of {self.preprocessing.modality}, modality is {modality}")
+
+    def clips(self, batch: Mapping[str, object]) -> Tensor:
+        """The clips of a ``MultimodalBatch``, (B, N, T, H, W, ...).
+
+        Raises:
+            ValueError: the batch lacks the modality.
+        """
+        clips = batch.get(self.modality)
+        if not isinstance(clips, Tensor):
+            raise ValueError(f"the batch has no {self.modality}: add it to data.modalities, or set crop.modality")
+        return clips
+
+    def there(self, batch: Mapping[str, object]) -> Tensor:
+        """Which clips of a ``MultimodalBatch`` there are, bool (B, N); the rest fills up shorter videos."""
+        clip = batch["clip"]
+        assert isinstance(clip, Tensor)
+        return clip >= 0
+
+    def random(self, clips: Tensor, boxes: CropBoxes) -> Tensor:
+        """Cut the boxes out of clips, see ``crop_clips``: a box serves all clips of its video.
+
+        Args:
+            clips: as of ``clips``.
+            boxes: B rows.
+
+        Returns:
+            float32 (B * N, C, T, S, S), video by video.
+        """
+        owner = torch.arange(len(clips)).repeat_interleave(clips.shape[1])
+        return crop_clips(clips.flatten(0, 1), boxes[owner], self.preprocessing)
 
 
 def crop_clips(clip: Tensor, boxes: CropBoxes, preprocessing: Preprocessing) -> Tensor:
@@ -124,6 +187,20 @@ def crop_clips(clip: Tensor, boxes: CropBoxes, preprocessing: Preprocessing) -> 
             frames[:, 0] = torch.where(flipped, 1 - along_x, along_x)  # 0.5 is no movement
         output[part] = preprocessing.normalise(frames)
     return output
+
+
+def mean_over_clips(values: Tensor, there: Tensor) -> Tensor:
+    """Means of the values of each video's clips.
+
+    Args:
+        values: float32 (K, D), of the clips that there are, video by video.
+        there: bool (B, N), K of which are true.
+
+    Returns:
+        float32 (B, D).
+    """
+    sums = values.new_zeros(len(there), values.shape[1]).index_add(0, there.nonzero()[:, 0], values)
+    return sums / there.sum(1, keepdim=True).clamp(min=1)
 
 
 def resize_weights(start: Tensor, length: Tensor, side: int, size: int) -> Tensor:
