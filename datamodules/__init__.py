@@ -2,16 +2,20 @@
 
 from datamodules.kinetics import KineticsDataModule
 from datamodules.ntu import NTUSkeletonDataModule
+from datamodules.ntu_multimodal import NTUMultimodalDataModule
 from datamodules.pku_mmd import PKUMMDSkeletonDataModule
 from datamodules.synthetic_kinetics import SyntheticKineticsDataModule
 from datamodules.synthetic_ntu import SyntheticNTUDataModule
+from datamodules.synthetic_ntu_multimodal import SyntheticNTUMultimodalDataModule
 from datamodules.video_folder import VideoFolderDataModule
 
 __all__ = [
     "KineticsDataModule",
+    "NTUMultimodalDataModule",
     "NTUSkeletonDataModule",
     "PKUMMDSkeletonDataModule",
     "SyntheticKineticsDataModule",
     "SyntheticNTUDataModule",
+    "SyntheticNTUMultimodalDataModule",
     "VideoFolderDataModule",
 ]

@@ -40,3 +40,32 @@ class SkeletonBatch(TypedDict):
     label: Tensor
     sample: Tensor
     name: list[str]
+
+
+class MultimodalBatch(TypedDict, total=False):
+    """N clips of each of B samples in one or several modalities, in step in time; a key for each modality asked for.
+
+    Keys:
+        rgb: uint8 (B, N, T, H, W, 3), 0..255.
+        flow: float16 (B, N, T, H, W, 2), pixels a frame along x and y, at the stored size.
+        depth: int16 (B, N, T, H, W), millimetres, 0 where nothing was measured.
+        skeleton: float32 (B, 3, T', 25, M=2), the whole sequence as in ``SkeletonBatch``.
+        num_frames: int64 (B,), of the skeleton, as in ``SkeletonBatch``.
+        clip: int64 (B, N), number of each clip in the grid of its video: clip i covers frames i * T .. (i + 1) * T - 1
+            (equations 2.2, 2.3); -1 where a video has fewer clips than the batch's longest, and the clip is zeros.
+        label: int64 (B,), class from 0; -1 where unknown.
+        sample: int64 (B,), row of the sample in its dataset.
+        name: B sample names such as S001C001P001R001A001.
+        broken: one line ``path: reason`` for each sample that could not be read and was replaced; often empty.
+    """
+
+    rgb: Tensor
+    flow: Tensor
+    depth: Tensor
+    skeleton: Tensor
+    num_frames: Tensor
+    clip: Tensor
+    label: Tensor
+    sample: Tensor
+    name: list[str]
+    broken: list[str]
