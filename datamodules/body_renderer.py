@@ -27,6 +27,10 @@ _HEAD_RADIUS = 0.105
 # Hair grows from this much above the middle of the head, and the farther back the lower; in radii.
 _HAIR_FROM = 0.5
 
+_ANKLES = (14, 18)
+# How dark the floor is below a foot, over which square metres, and how far it is drawn, metres.
+_SHADOW, _SHADOW_AREA, _SHADOW_REACH = 0.4, 0.05, 0.6
+
 _SKINS = np.array([(0.95, 0.80, 0.69), (0.88, 0.67, 0.53), (0.72, 0.50, 0.36), (0.45, 0.29, 0.20)])
 _HAIRS = np.array([(0.08, 0.06, 0.05), (0.30, 0.19, 0.10), (0.62, 0.47, 0.27), (0.55, 0.55, 0.55)])
 
@@ -153,7 +157,7 @@ def record(
     num_frames = bodies.shape[1]
     colours = np.repeat(backdrop.colours[None], num_frames, 0)
     for body in bodies:
-        colours *= _shadows(backdrop, body)[..., None]
+        _cast_shadows(colours, backdrop, body)
     depths = np.repeat(backdrop.depths[None], num_frames, 0)
     nearest = np.full_like(depths, np.inf)
     towards_light = camera.see(light.direction) - camera.see(np.zeros(3))
@@ -299,12 +303,14 @@ def _draw(
     colours[at] = paint * light.colour * (light.ambient + (1 - light.ambient) * diffuse)[:, None]
 
 
-def _shadows(backdrop: Backdrop, body: np.ndarray) -> np.ndarray:
-    """Return how dark the floor is round a body's feet, float32 (T, H, W), 1 where there is no shadow."""
-    shade = np.ones((len(body), *backdrop.depths.shape), np.float32)
-    floor = backdrop.floor[backdrop.is_floor].astype(np.float32)  # (P, 2), x and z
-    for foot in (14, 18):
-        place = body[:, foot, [0, 2]].astype(np.float32)
-        squared = np.square(floor[None] - place[:, None]).sum(-1)
-        shade[:, backdrop.is_floor] *= 1 - 0.4 * np.exp(-squared / 0.05)
-    return shade
+def _cast_shadows(colours: np.ndarray, backdrop: Backdrop, body: np.ndarray) -> None:
+    """Darken the floor round a body's feet, in place; ``colours`` is float32 (T, H, W, 3)."""
+    feet = body[:, _ANKLES][..., [0, 2]].astype(np.float32)  # (T, 2, 2)
+    low, high = feet.min((0, 1)) - _SHADOW_REACH, feet.max((0, 1)) + _SHADOW_REACH
+    near = backdrop.is_floor & (backdrop.floor > low).all(-1) & (backdrop.floor < high).all(-1)
+    floor = backdrop.floor[near].astype(np.float32)  # (P, 2), x and z
+    shade = np.ones((len(body), len(floor)), np.float32)
+    for foot in range(len(_ANKLES)):
+        squared = np.square(floor - feet[:, None, foot]).sum(-1)
+        shade *= 1 - _SHADOW * np.exp(-squared / _SHADOW_AREA)
+    colours[:, near] *= shade[..., None]

@@ -83,7 +83,7 @@ class SyntheticNTUMultimodalDataModule(NTUMultimodalDataModule):
         """Remember what to write; it is written in ``prepare_data``.
 
         Args:
-            cache: folder that holds one folder per set of the next seven arguments and the actions.
+            cache: folder that holds one folder per set of the next seven arguments, actions and kind of depth maps.
             performers: people, at most 40.
             repetitions: of each action by each of them; three samples each, one a camera.
             content_seed: of what they do and how all looks.
@@ -116,7 +116,7 @@ class SyntheticNTUMultimodalDataModule(NTUMultimodalDataModule):
                 f"performers={performers} must be at most {MAX_PERFORMERS}, noise={noise} at least 0, height={height}"
                 f" and width={width} even, and fps={fps} a divisor of {FPS}"
             )
-        self.content = Content(benchmark, performers, repetitions, content_seed, noise, height, width, fps)
+        self.content = Content(benchmark, depth, performers, repetitions, content_seed, noise, height, width, fps)
         key = hashlib.sha256(json.dumps([self.content, _CLASSES[benchmark], VERSION]).encode()).hexdigest()[:12]
         folder = Path(cache).expanduser() / key
         super().__init__(
@@ -167,6 +167,7 @@ class Content(NamedTuple):
     """What is in a synthetic NTU RGB+D; the attributes are arguments of ``SyntheticNTUMultimodalDataModule``."""
 
     benchmark: Actions
+    depth: DepthKind
     performers: int
     repetitions: int
     content_seed: int
@@ -198,7 +199,7 @@ class Content(NamedTuple):
 
 def write_performances(content: Content, performances: list[SampleName], folder: Path) -> None:
     """Write what the three cameras record of some performances, on all cores."""
-    for name in (RGB_FOLDER, SKELETON_FOLDER, *DEPTH_FOLDERS.values()):
+    for name in (RGB_FOLDER, SKELETON_FOLDER, DEPTH_FOLDERS[content.depth]):
         (folder / name).mkdir()
     write = partial(write_performance, folder, content)
     with ProcessPoolExecutor(available_cores(), get_context(START_METHOD)) as pool:
@@ -206,7 +207,7 @@ def write_performances(content: Content, performances: list[SampleName], folder:
 
 
 def write_performance(folder: Path, content: Content, name: SampleName) -> None:
-    """Write what the three cameras record of a performance: colour, both kinds of depth maps, skeletons."""
+    """Write what the three cameras record of a performance: colour, depth maps, skeletons."""
     bodies, clothes = content.perform(name)
     lens = Lens(content.height, content.width)
     light = Light.draw(np.random.default_rng([content.content_seed, *name._replace(camera=0)]))
@@ -218,5 +219,5 @@ def write_performance(folder: Path, content: Content, name: SampleName) -> None:
         write_skeleton(folder / SKELETON_FOLDER / f"{view}.skeleton", film(bodies, camera, rng, content.noise))
         recording = record(bodies, clothes, room, light, camera, lens, rng, content.noise)
         write_video(folder / RGB_FOLDER / f"{view}_rgb.avi", recording.rgb, content.fps)
-        write_depth(folder / DEPTH_FOLDERS["masked"] / str(view), recording.masked_depth, "masked")
-        write_depth(folder / DEPTH_FOLDERS["full"] / str(view), recording.depth, "full")
+        depth = recording.masked_depth if content.depth == "masked" else recording.depth
+        write_depth(folder / DEPTH_FOLDERS[content.depth] / str(view), depth, content.depth)
