@@ -1,8 +1,8 @@
 """Depth maps of NTU RGB+D, strictly: a folder a sample, a 16-bit PNG a frame, millimetres.
 
 ``S001C001P001R001A001/Depth-00000001.png`` is the full picture (512x424), ``MDepth-00000001.png`` the same with zeros
-where no body is; numbers run from 1 without a gap. torchvision decodes them: OpenCV decodes as fast, but damage it
-reports on stderr and not to its caller; Pillow takes 1.4 times as long.
+where no body is; numbers run from 1 without a gap. torchvision decodes them: it is here anyway, as fast as OpenCV, and
+raises where a picture is damaged; Pillow takes 1.4 times as long.
 """
 
 import os
