@@ -16,7 +16,7 @@ _TORSO = ((0.14, 0, 20), (0.075, 4, 12), (0.075, 8, 16), (0.075, 4, 8))
 _HIPS = ((0.095, 12, 16), (0.105, 0, 12), (0.105, 0, 16))
 _UPPER_ARMS = ((0.058, 4, 5), (0.058, 8, 9))
 _FOREARMS = ((0.047, 5, 6), (0.047, 9, 10))
-_HANDS = ((0.045, 6, 7), (0.045, 10, 11))
+_HANDS = ((0.042, 6, 21), (0.042, 10, 23))
 _THIGHS = ((0.085, 12, 13), (0.085, 16, 17))
 _SHINS = ((0.062, 13, 14), (0.062, 17, 18))
 _FEET = ((0.05, 14, 15), (0.05, 18, 19))
@@ -159,13 +159,11 @@ def record(
     for body in bodies:
         _cast_shadows(colours, backdrop, body)
     depths = np.repeat(backdrop.depths[None], num_frames, 0)
-    nearest = np.full_like(depths, np.inf)
     towards_light = camera.see(light.direction) - camera.see(np.zeros(3))
     for body, worn in zip(bodies, clothes, strict=True):
         for capsule in _capsules(camera.see(body), worn):
-            _draw(capsule, fine, nearest, colours, towards_light, light)
-    is_body = np.isfinite(nearest)
-    depths = np.where(is_body, nearest, depths)
+            _draw(capsule, fine, depths, colours, towards_light, light)
+    is_body = depths < backdrop.depths
     return _sense(colours, depths, is_body, oversampling, rng, noise)
 
 
@@ -189,7 +187,7 @@ def _sense(
     seen = is_body[:, middle::oversampling, middle::oversampling]
     millimetres = 1e3 * metres
     if noise:
-        rgb += np.float32(3 * noise) * rng.standard_normal(rgb.shape, np.float32)
+        rgb += np.float32(noise) * rng.standard_normal(rgb.shape, np.float32)
         # Of the Kinect v2 the error grows with the square of the distance, to about a centimetre at 4 m.
         millimetres += noise * (1 + 0.6 * metres**2) * rng.standard_normal(shape, np.float32)
         millimetres[rng.random(shape, np.float32) < 0.005 * noise] = 0
@@ -243,7 +241,7 @@ def _draw(
     Args:
         capsule: what to draw.
         lens: of the oversampled picture.
-        nearest: float32 (T, H, W), metres; infinite where no body is.
+        nearest: float32 (T, H, W), metres.
         colours: float32 (T, H, W, 3), 0..1.
         towards_light: float64 (3,), in camera coordinates.
         light: what lights it.

@@ -16,8 +16,8 @@ FlowMethod = Literal["dis", "tvl1", "raft"]
 # A pair of frames, uint8 (H, W, 3), RGB, to the flow from the first to the second, float32 (H, W, 2), pixels.
 Estimator = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-# DIS builds a pyramid down to patches of 8 pixels, and RAFT needs 128: smaller pictures are enlarged.
-_SMALLEST = {"dis": 64, "tvl1": 16, "raft": 128}
+# DIS matches patches of 8 pixels, and RAFT needs 128: smaller pictures are enlarged.
+_SMALLEST = {"dis": 128, "tvl1": 16, "raft": 128}
 _RAFT_MULTIPLE = 8
 
 

@@ -1,7 +1,7 @@
 """Fourteen actions other than those of ``kinematic_body.py``, of the same bodies: what a teacher is trained with.
 
-They are made as those are: the motion of a few joint angles or of the place is the class, everything else is held at
-values drawn alike for all. Five pairs are each other's reversal in time.
+They are made as those are: the motion of a few joint angles or of the place is the class, and most of the rest is held
+at values drawn alike for all. Five pairs are each other's reversal in time.
 """
 
 import math

@@ -67,7 +67,7 @@ def prepare_flow(
     Args:
         root: folder of the videos, nested or flat.
         out: folder of the flow; ``<root>/a/b.avi`` gives ``<out>/a/b.flow.npy``, as of ``readers/flow.py``. Broken
-            videos are listed in ``broken.txt``.
+            videos are listed in ``broken.txt``, which is there where there are some.
         method: as of ``optical_flow.estimator``.
         short_side: pixels that a frame's shorter side is scaled to before; smaller frames are left as they are.
         weights: as of ``optical_flow.estimator``.
@@ -114,12 +114,19 @@ def prepare_flow(
                     bar.refresh()
                     updated = time.monotonic()
         broken.sort()
-        (out / BROKEN_FILE).write_text("".join(f"{line}\n" for line in broken), errors="surrogateescape")
+        _list_broken(out / BROKEN_FILE, broken)
     except OSError as error:
         raise ValueError(f"{out}: cannot be written ({error.strerror}); make room for it, or give another") from error
     if len(broken) == len(videos):
         raise ValueError(f"{root}: all {len(videos):,} videos are broken, such as {broken[0]}")
     return PreparedFlow(out, len(videos) - len(broken), broken, computed)
+
+
+def _list_broken(file: Path, broken: list[str]) -> None:
+    if broken:
+        file.write_text("".join(f"{line}\n" for line in broken), errors="surrogateescape")
+    else:
+        file.unlink(missing_ok=True)
 
 
 def _settle(out: Path, wanted: dict[str, Any]) -> None:

@@ -63,7 +63,7 @@ class SyntheticNTUMultimodalDataModule(NTUMultimodalDataModule):
         noise: float = 1.0,
         height: int = 48,
         width: int = 64,
-        fps: int = 30,
+        fps: int = 15,
         modalities: tuple[Modality, ...] = ("rgb", "depth"),
         benchmark: Actions = "ntu60",
         protocol: Protocol = "xview",
@@ -90,7 +90,7 @@ class SyntheticNTUMultimodalDataModule(NTUMultimodalDataModule):
             noise: factor of the sensors' errors; 0 for none.
             height: of all pictures, even.
             width: of all pictures, even.
-            fps: frames a second, a divisor of 30; a sample lasts 1 to 2.5 seconds.
+            fps: frames a second, a divisor of 30; a sample lasts 1 to 2.5 seconds, and more frames move less.
             modalities: see ``NTUMultimodalDataModule``, as all that follow; flow is computed where it is asked for.
             benchmark: see there.
             protocol: see there.

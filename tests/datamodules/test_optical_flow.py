@@ -25,7 +25,7 @@ def sliding(num_frames, down, right, height=64, width=80):
     return np.stack([np.roll(texture(height, width), (t * down, t * right), (0, 1)) for t in range(num_frames)])
 
 
-@pytest.mark.parametrize(("height", "width"), [(64, 80), (24, 32)])
+@pytest.mark.parametrize(("height", "width"), [(64, 80), (24, 32), (140, 160)])
 def test_dis_finds_the_motion_of_a_picture(height, width):
     flow = estimator("dis")(*sliding(2, 1, 2, height, width))
     assert flow.shape == (height, width, 2)
@@ -158,6 +158,9 @@ def test_broken_videos_are_listed(videos, tmp_path):
     assert (done.videos, len(done.broken)) == (2, 1)
     assert done.broken[0].startswith(f"{videos / 'broken.mp4'}: ")
     assert (tmp_path / "flow" / "broken.txt").read_text() == f"{done.broken[0]}\n"
+    (videos / "broken.mp4").unlink()
+    prepare_flow(videos, tmp_path / "flow", workers=1, progress=False)
+    assert not (tmp_path / "flow" / "broken.txt").exists()
     assert "1 broken videos, such as" in str(done)
 
 
