@@ -1,7 +1,7 @@
 """Pictures of acting people: colour and depth of the same bodies, before the same room, in step with their joints.
 
 A body is capsules along its bones. A ray through each pixel meets a capsule where a quadratic equation says, so depth
-is exact; all frames of a recording are drawn at once, one capsule after another, each within the box it covers.
+is exact; many frames of a recording are drawn at once, one capsule after another, each within the box it covers.
 """
 
 from typing import NamedTuple
@@ -30,6 +30,9 @@ _HAIR_FROM = 0.5
 _ANKLES = (14, 18)
 # How dark the floor is below a foot, over which square metres, and how far it is drawn, metres.
 _SHADOW, _SHADOW_AREA, _SHADOW_REACH = 0.4, 0.05, 0.6
+
+# Bounds the memory that long recordings take.
+_FRAMES_AT_ONCE = 64
 
 _SKINS = np.array([(0.95, 0.80, 0.69), (0.88, 0.67, 0.53), (0.72, 0.50, 0.36), (0.45, 0.29, 0.20)])
 _HAIRS = np.array([(0.08, 0.06, 0.05), (0.30, 0.19, 0.10), (0.62, 0.47, 0.27), (0.55, 0.55, 0.55)])
@@ -154,17 +157,18 @@ def record(
     """
     fine = lens.finer(oversampling)
     backdrop = room.seen(camera, fine, light.colour * (light.ambient + 0.6 * (1 - light.ambient)))
-    num_frames = bodies.shape[1]
-    colours = np.repeat(backdrop.colours[None], num_frames, 0)
-    for body in bodies:
-        _cast_shadows(colours, backdrop, body)
-    depths = np.repeat(backdrop.depths[None], num_frames, 0)
     towards_light = camera.see(light.direction) - camera.see(np.zeros(3))
-    for body, worn in zip(bodies, clothes, strict=True):
-        for capsule in _capsules(camera.see(body), worn):
-            _draw(capsule, fine, depths, colours, towards_light, light)
-    is_body = depths < backdrop.depths
-    return _sense(colours, depths, is_body, oversampling, rng, noise)
+    parts = []
+    for start in range(0, bodies.shape[1], _FRAMES_AT_ONCE):
+        part = bodies[:, start : start + _FRAMES_AT_ONCE]
+        colours, depths = (np.repeat(of[None], part.shape[1], 0) for of in (backdrop.colours, backdrop.depths))
+        for body in part:
+            _cast_shadows(colours, backdrop, body)
+        for body, worn in zip(part, clothes, strict=True):
+            for capsule in _capsules(camera.see(body), worn):
+                _draw(capsule, fine, depths, colours, towards_light, light)
+        parts.append(_sense(colours, depths, depths < backdrop.depths, oversampling, rng, noise))
+    return Recording(*(np.concatenate(pictures) for pictures in zip(*parts, strict=True)))
 
 
 def _sense(

@@ -54,7 +54,7 @@ def find_modalities(root: Path, depth: DepthKind = "masked") -> dict[Modality, d
         visited.add((status.st_dev, status.st_ino))
         below = []
         for name in sorted(folders):
-            if _is_sample(name):
+            if is_sample(name):
                 if _holds(os.path.join(folder, name), PREFIX[depth]):
                     add("depth", name, os.path.join(folder, name))
             elif not name.startswith("."):
@@ -62,7 +62,7 @@ def find_modalities(root: Path, depth: DepthKind = "masked") -> dict[Modality, d
         folders[:] = below
         for name in sorted(files):
             modality = _modality(name)
-            if modality is not None and _is_sample(name[:_NAME_LENGTH]):
+            if modality is not None and is_sample(name[:_NAME_LENGTH]):
                 add(modality, name[:_NAME_LENGTH], os.path.join(folder, name))
     return {modality: dict(sorted(samples.items())) for modality, samples in found.items()}
 
@@ -77,7 +77,8 @@ def _modality(file: str) -> Modality | None:
     return "rgb" if stem in ("_rgb", "") and suffix in VIDEO_SUFFIXES else None
 
 
-def _is_sample(name: str) -> bool:
+def is_sample(name: str) -> bool:
+    """Tell whether a name is that of a sample, such as S001C002P003R002A013."""
     try:
         parse_name(name)
     except ValueError:

@@ -27,14 +27,13 @@ from pytorch_lightning.utilities import rank_zero_info
 
 from datamodules.broken_samples import BrokenSamplesDataModule
 from datamodules.multimodal_dataset import MultimodalDataset, MultimodalList, Sample, collate
-from datamodules.multimodal_files import MODALITIES, Modality, find_modalities
+from datamodules.multimodal_files import MODALITIES, Modality, find_modalities, is_sample
 from datamodules.ntu import NTUSkeletonDataModule
 from datamodules.ntu_protocol import (
     LAST_SETUP,
     NUM_CLASSES,
     OFFICIAL_COUNTS,
     Benchmark,
-    Protocol,
     is_training,
     missing_skeletons,
     parse_name,
@@ -48,6 +47,7 @@ from datamodules.skeleton_datamodule import counts
 from datamodules.skeleton_dataset import Listed, is_cache, read_index
 
 Recordings = Literal["ntu60", "ntu120", "ntu120_minus_60"]
+Split = Literal["xsub", "xview", "xsetup"]
 
 SKELETON_FOLDER = "nturgb+d_skeletons"
 # Of complete copies (Shahroudy et al. 2016, section 4.2); all samples are there in colour and depth.
@@ -105,7 +105,7 @@ class NTUMultimodalDataModule(BrokenSamplesDataModule):
         root: str | Path,
         modalities: tuple[Modality, ...] = ("rgb", "depth"),
         benchmark: Recordings = "ntu60",
-        protocol: Protocol = "xview",
+        protocol: Split = "xview",
         depth: DepthKind = "masked",
         flow: str | Path | None = None,
         skeletons: str | Path | None = None,
@@ -137,7 +137,7 @@ class NTUMultimodalDataModule(BrokenSamplesDataModule):
         self.root = Path(root).expanduser()
         self.modalities: tuple[Modality, ...] = tuple(modalities)
         self.benchmark: Recordings = benchmark
-        self.protocol: Protocol = protocol
+        self.protocol: Split = protocol
         self.depth: DepthKind = depth
         self.flow = None if flow is None else Path(flow).expanduser()
         self.skeletons = None if skeletons is None else Path(skeletons).expanduser()
@@ -272,7 +272,8 @@ class NTUMultimodalDataModule(BrokenSamplesDataModule):
         prepared: dict[str, tuple[int, int]] = {}
         if "skeleton" in self.modalities:
             index: list[Listed] = read_index(self.folder)
-            prepared = {sample.name: (sample.row, sample.frames) for sample in index if sample.frames}
+            usable = [sample for sample in index if sample.frames and is_sample(sample.name)]
+            prepared = {sample.name: (sample.row, sample.frames) for sample in usable}
             raw = self._skeleton_source.root
             if is_cache(raw):
                 files["skeleton"] = dict.fromkeys(prepared, "")

@@ -23,8 +23,8 @@ from datamodules.body_renderer import Clothes, Light, record
 from datamodules.depth_camera import cameras, film
 from datamodules.kinematic_body import FPS, Performer
 from datamodules.multimodal_files import Modality
-from datamodules.ntu_multimodal import SKELETON_FOLDER, NTUMultimodalDataModule
-from datamodules.ntu_protocol import Protocol, SampleName
+from datamodules.ntu_multimodal import SKELETON_FOLDER, NTUMultimodalDataModule, Split
+from datamodules.ntu_protocol import SampleName
 from datamodules.prepare_flow import prepare_flow
 from datamodules.prepare_ntu import Bodies, available_cores
 from datamodules.readers.depth import DepthKind
@@ -66,7 +66,7 @@ class SyntheticNTUMultimodalDataModule(NTUMultimodalDataModule):
         fps: int = 15,
         modalities: tuple[Modality, ...] = ("rgb", "depth"),
         benchmark: Actions = "ntu60",
-        protocol: Protocol = "xview",
+        protocol: Split = "xview",
         depth: DepthKind = "masked",
         bodies: Bodies = "listed",
         labels_per_class: int | None = None,

@@ -141,6 +141,15 @@ def test_looks_vary():
     assert (pictures.mean((1, 2, 3)) < 220).all()
 
 
+def test_long_recordings_are_drawn_in_parts(monkeypatch):
+    _, whole = filmed()
+    monkeypatch.setattr("datamodules.body_renderer._FRAMES_AT_ONCE", 2)
+    bodies, parts = filmed()
+    assert bodies.shape[1] > 4
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_bodies_out_of_sight_are_no_error():
     bodies, clothes, room, light = scene(frames=2)
     camera = cameras(1)[1]
