@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from datamodules.kinematic_body import FPS, Performer, _held, _Posture, _sway
+from datamodules.kinematic_body import FPS, Performer, Posture, enact
 
 CLASSES = (
     "raising both arms sideways",
@@ -41,31 +41,22 @@ def perform(label: int, performers: tuple[Performer, Performer], rng: np.random.
     Returns:
         float64 (M, T, 25, 3), metres in the world, at 30 frames a second; 1 or 2 bodies.
     """
-    num_frames = round(rng.uniform(40, 56) / performers[0].speed)
-    start, duration = rng.uniform(-0.05, 0.35), rng.uniform(0.55, 0.75)
-    part = np.clip((np.arange(num_frames) / num_frames - start) / duration, 0, 1)
-    progress = part * part * (3 - 2 * part)
-    if label < _IN_PAIRS and label % 2:
-        progress = progress[::-1]
-    together = label < _IN_PAIRS and label // 2 == _TOGETHER
-    bodies = [_held(num_frames, rng) for _ in range(2 if together else 1)]
-    if together:
-        _circle(bodies, progress, rng)
-    elif label < _IN_PAIRS:
-        _act_once(label // 2, bodies[0], progress, rng)
-    else:
-        _act_repeatedly(CLASSES[label], bodies[0], num_frames, rng)
-    heading, place = rng.uniform(-0.7, 0.7), rng.uniform(-0.3, 0.3, 2)
-    turn = np.array([[math.cos(heading), math.sin(heading)], [-math.sin(heading), math.cos(heading)]])
-    for body in bodies:
-        body.heading += heading
-        body.place = body.place @ turn.T + place
-    return np.stack(
-        [body.joints(who, _sway(num_frames, rng)) for body, who in zip(bodies, performers, strict=False)],
-    )
+
+    def act(bodies: list[Posture], progress: np.ndarray) -> None:
+        if label >= _IN_PAIRS:
+            _act_repeatedly(CLASSES[label], bodies[0], rng)
+            return
+        if label % 2:
+            progress = progress[::-1]
+        if label // 2 == _TOGETHER:
+            _circle(bodies, progress, rng)
+        else:
+            _act_once(label // 2, bodies[0], progress, rng)
+
+    return enact(2 if label // 2 == _TOGETHER else 1, act, performers, rng)
 
 
-def _act_once(pair: int, body: _Posture, progress: np.ndarray, rng: np.random.Generator) -> None:
+def _act_once(pair: int, body: Posture, progress: np.ndarray, rng: np.random.Generator) -> None:
     side = int(rng.integers(2))
     if pair == 0:
         for arm in range(2):
@@ -82,7 +73,7 @@ def _act_once(pair: int, body: _Posture, progress: np.ndarray, rng: np.random.Ge
         _walk(body, rng.uniform(0.9, 1.5) * (progress - 0.5), rng)
 
 
-def _walk(body: _Posture, way: np.ndarray, rng: np.random.Generator) -> None:
+def _walk(body: Posture, way: np.ndarray, rng: np.random.Generator) -> None:
     """Go along the way, metres ahead of the middle, stepping with it."""
     body.crouch[:] = rng.uniform(0, 0.15)
     direction = body.heading[0]
@@ -91,7 +82,7 @@ def _walk(body: _Posture, way: np.ndarray, rng: np.random.Generator) -> None:
     body.leg_forward[0], body.leg_forward[1] = stride, -stride
 
 
-def _circle(bodies: list[_Posture], progress: np.ndarray, rng: np.random.Generator) -> None:
+def _circle(bodies: list[Posture], progress: np.ndarray, rng: np.random.Generator) -> None:
     distance = rng.uniform(1.0, 1.4)
     angle = rng.uniform(0, 2 * math.pi) + rng.uniform(1.3, 2.0) * progress
     for number, body in enumerate(bodies):
@@ -103,9 +94,9 @@ def _circle(bodies: list[_Posture], progress: np.ndarray, rng: np.random.Generat
         body.leg_forward[0], body.leg_forward[1] = stride, -stride
 
 
-def _act_repeatedly(name: str, body: _Posture, num_frames: int, rng: np.random.Generator) -> None:
+def _act_repeatedly(name: str, body: Posture, rng: np.random.Generator) -> None:
     rate = 2 * math.pi * rng.uniform(1.0, 1.7)  # radians a second
-    wave = (1 - np.cos(rng.uniform(0, 2 * math.pi) + rate * np.arange(num_frames) / FPS)) / 2
+    wave = (1 - np.cos(rng.uniform(0, 2 * math.pi) + rate * np.arange(len(body.place)) / FPS)) / 2
     arm = int(rng.integers(2))
     if name.startswith("squatting"):
         body.crouch = rng.uniform(0.1, 0.3) + rng.uniform(0.4, 0.7) * wave

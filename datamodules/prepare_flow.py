@@ -135,9 +135,10 @@ def _settle(out: Path, wanted: dict[str, Any]) -> None:
     try:
         found = json.loads(file.read_text())
     except FileNotFoundError:
-        if any(out.iterdir()):
+        is_other = any(path.suffix != ".part" for path in out.iterdir())
+        if is_other and not file.exists():  # another process may have settled it by now
             raise ValueError(f"{out}: is there and is no folder of flow; remove it, or give another") from None
-        part = file.with_suffix(".part")
+        part = file.with_suffix(f".{os.getpid()}.part")
         part.write_text(json.dumps(wanted))
         part.rename(file)
         return

@@ -244,7 +244,10 @@ def _locked(part: Path) -> Iterator[None]:
 
     while True:
         part.mkdir(exist_ok=True)
-        handle = os.open(part, os.O_RDONLY)
+        try:
+            handle = os.open(part, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # finished just now
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             try:

@@ -117,6 +117,14 @@ def test_a_folder_of_videos(videos, tmp_path, capsys):
     assert not list((tmp_path / "flow").rglob("*.part"))
 
 
+def test_the_command_explains_what_it_cannot_do(videos, tmp_path, capsys):
+    arguments = ["prepare", "flow", "--root", str(videos), "--out", str(tmp_path / "flow")]
+    assert cli.main([*arguments, "--method", "raft"]) == 1
+    assert "method raft needs the weights" in capsys.readouterr().err
+    assert cli.main([*arguments, "--root", str(videos), str(videos)]) == 2
+    assert "--root takes one folder" in capsys.readouterr().err
+
+
 def test_frames_are_shrunk_first(videos, tmp_path):
     prepare_flow(videos, tmp_path / "flow", short_side=32, workers=1, progress=False)
     reader = FlowReader(tmp_path / "flow" / "in" / "a.flow.npy")
@@ -140,6 +148,8 @@ def test_a_single_frame_has_flow_too(tmp_path):
 
 def test_it_goes_on_where_it_was_and_mends_what_is_damaged(videos, tmp_path):
     out = tmp_path / "flow"
+    out.mkdir()
+    (out / "settings.7.part").write_text("{")  # of a run that was killed at its start
     assert prepare_flow(videos, out, workers=1, progress=False).computed == 2
     assert prepare_flow(videos, out, workers=1, progress=False).computed == 0
     whole = (out / "b.flow.npy").read_bytes()
