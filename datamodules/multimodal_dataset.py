@@ -51,6 +51,8 @@ class MultimodalList(SampleList):
     Attributes:
         files: the paths of each modality, in the order of the samples; an empty one where there is no file.
         skeletons: int64 (N, 2), row in the array of prepared skeletons, and frames before the sequence repeats.
+        num_frames: int64 (N,), frames that all modalities of a sample have; 0 until a dataset has looked. In memory
+            that all processes of a machine share: what one has found the others know.
 
     Args:
         samples: in order.
@@ -64,6 +66,13 @@ class MultimodalList(SampleList):
             modality: SampleList((sample.files.get(modality, ""), -1) for sample in listed) for modality in modalities
         }
         self.skeletons = torch.tensor([(sample.row, sample.frames) for sample in listed]).reshape(-1, 2)
+        self.num_frames = _shared(torch.zeros(len(listed), dtype=torch.int64))
+
+    def sample(self, row: int) -> Sample:
+        """Return a sample by its row."""
+        files = {modality: paths.path(row) for modality, paths in self.files.items()}
+        place, frames = self.skeletons[row].tolist()
+        return Sample(self.path(row), self.label(row), files, place, frames)
 
     def select(self, keep: Tensor) -> Self:
         """Return the marked samples, in order.
@@ -74,7 +83,13 @@ class MultimodalList(SampleList):
         part = super().select(keep)
         part.files = {modality: paths.select(keep) for modality, paths in self.files.items()}
         part.skeletons = self.skeletons[keep]
+        part.num_frames = _shared(self.num_frames[keep])
         return part
+
+
+def _shared(tensor: Tensor) -> Tensor:
+    """Move a tensor to memory that all processes of a machine share."""
+    return tensor.share_memory_()  # type: ignore[no-any-return, no-untyped-call]
 
 
 class MultimodalSample(TypedDict, total=False):
@@ -100,7 +115,8 @@ class MultimodalDataset(Dataset[MultimodalSample]):
     replaced by the next one of the list, as a broken video is.
 
     Args:
-        samples: which.
+        samples: which. All of their modalities count where their length and so their grid is found.
+        modalities: which of them to give.
         clip_length: frames of a clip (T).
         num_clips: clips to draw from the grid of a sample; None takes the whole grid.
         sizes: height and width of each modality that is pictures; None as stored.
@@ -112,6 +128,7 @@ class MultimodalDataset(Dataset[MultimodalSample]):
     def __init__(
         self,
         samples: MultimodalList,
+        modalities: tuple[Modality, ...],
         clip_length: int,
         num_clips: int | None,
         sizes: dict[Modality, tuple[int, int] | None],
@@ -120,6 +137,7 @@ class MultimodalDataset(Dataset[MultimodalSample]):
         skeletons: Path | None = None,
     ) -> None:
         self.samples = samples
+        self.modalities = modalities
         self.clip_length = clip_length
         self.num_clips = num_clips
         self.sizes = sizes
@@ -163,27 +181,32 @@ class MultimodalDataset(Dataset[MultimodalSample]):
 
     def _read(self, row: int, generator: torch.Generator) -> MultimodalSample:
         paths = {modality: files.path(row) for modality, files in self.samples.files.items()}
+        num_frames = int(self.samples.num_frames[row])
         sample = MultimodalSample()
         with ExitStack() as stack:
             readers: dict[Modality, VideoReader | FlowReader | DepthReader] = {}
-            if "rgb" in paths:
-                readers["rgb"] = stack.enter_context(VideoReader(paths["rgb"]))
-            if "flow" in paths:
-                readers["flow"] = FlowReader(paths["flow"])
-            if "depth" in paths:
-                readers["depth"] = DepthReader(paths["depth"], self.depth)
-            lengths = {paths[modality]: reader.num_frames for modality, reader in readers.items()}
-            self._check_lengths(row, lengths, paths.get("skeleton"))
-            clips = np.zeros(0, np.int64)
-            if lengths:
-                num_frames = min(lengths.values())
-                clips = self._clips(grid_size(num_frames, self.clip_length), generator)
-                frames = grid_frames(clips, self.clip_length, num_frames)
-            for modality, reader in readers.items():
-                pictures = reader.read(frames.reshape(-1), size=self.sizes[modality])
+            for modality, path in paths.items():
+                # Others are looked into until the length that all have is known.
+                if modality in self.modalities or not num_frames:
+                    if modality == "rgb":
+                        readers[modality] = stack.enter_context(VideoReader(path))
+                    elif modality == "flow":
+                        readers[modality] = FlowReader(path)
+                    elif modality == "depth":
+                        readers[modality] = DepthReader(path, self.depth)
+            if not num_frames:
+                lengths = {paths[modality]: reader.num_frames for modality, reader in readers.items()}
+                num_frames = self._common_length(row, lengths, paths.get("skeleton"))
+                self.samples.num_frames[row] = num_frames
+            clips = self._clips(grid_size(num_frames, self.clip_length), generator)
+            frames = grid_frames(clips, self.clip_length, num_frames)
+            wanted = [modality for modality in readers if modality in self.modalities]
+            for modality in wanted:
+                pictures = readers[modality].read(frames.reshape(-1), size=self.sizes[modality])
                 sample[modality] = torch.from_numpy(pictures.reshape(*frames.shape, *pictures.shape[1:]))
-        sample["clip"] = torch.from_numpy(clips)
-        if self.skeletons is not None:
+        sample["clip"] = torch.from_numpy(clips if wanted else clips[:0])
+        if "skeleton" in self.modalities:
+            assert self.skeletons is not None
             if self._sequences is None:
                 self._sequences = np.load(self.skeletons, mmap_mode="r")
             place, length = self.samples.skeletons[row].tolist()
@@ -196,32 +219,38 @@ class MultimodalDataset(Dataset[MultimodalSample]):
             return np.arange(count)
         return torch.randint(count, (self.num_clips,), generator=generator).numpy()
 
-    def _check_lengths(self, row: int, lengths: dict[str, int], skeleton: str | None) -> None:
-        """Refuse modalities that differ by more than the tolerance.
+    def _common_length(self, row: int, lengths: dict[str, int], skeleton: str | None) -> int:
+        """Return how many frames all modalities of a sample have.
+
+        Args:
+            row: of the sample.
+            lengths: frames of each modality that is pictures, by path.
+            skeleton: path of the skeleton's file, where it is known.
 
         Raises:
-            LengthError: they do.
+            LengthError: they differ by more than the tolerance.
         """
         if skeleton:
             try:
                 lengths = {**lengths, skeleton: read_num_frames(skeleton)}
             except ValueError as error:
                 raise LengthError(str(error)) from error
+        # A prepared skeleton lacks the frames in which no body was seen, and those after the first 300.
+        prepared = int(self.samples.skeletons[row, 1])
         if not lengths:
-            return
+            return prepared
         (short, fewest), (long, most) = (choose(lengths.items(), key=lambda item: item[1]) for choose in (min, max))
         remedy = "the two are no pair: copy them again from the dataset, or leave the sample out"
         if most - fewest > self.tolerance:
             raise LengthError(
                 f"{short}: has {fewest} frames, and {long} has {most}, more than {self.tolerance} apart; {remedy}"
             )
-        # A prepared skeleton lacks the frames in which no body was seen, and those after the first 300.
-        prepared = int(self.samples.skeletons[row, 1]) if self.skeletons is not None else 0
         if prepared > fewest + self.tolerance:
             raise LengthError(
                 f"{short}: has {fewest} frames, and its prepared skeleton {prepared}, more than {self.tolerance} apart;"
                 f" {remedy}"
             )
+        return fewest
 
 
 def collate(samples: list[MultimodalSample]) -> MultimodalBatch:

@@ -19,11 +19,13 @@ samples (2.4.1); where skeletons are asked for, those without usable ones are le
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from pytorch_lightning.utilities import rank_zero_info
+from torch.utils.data import DataLoader
 
 from datamodules.broken_samples import BrokenSamplesDataModule
 from datamodules.multimodal_dataset import MultimodalDataset, MultimodalList, Sample, collate
@@ -40,9 +42,10 @@ from datamodules.ntu_protocol import (
 )
 from datamodules.prepare_ntu import Bodies
 from datamodules.readers.depth import DepthKind
-from datamodules.sample_datamodule import require_positive
+from datamodules.sample_datamodule import Loader, require_positive
 from datamodules.sample_list import SampleList
 from datamodules.sampling.few_labels import labelled
+from datamodules.sampling.resumable_sampler import EvaluationSampler
 from datamodules.skeleton_datamodule import counts
 from datamodules.skeleton_dataset import Listed, is_cache, read_index
 
@@ -153,6 +156,7 @@ class NTUMultimodalDataModule(BrokenSamplesDataModule):
             "depth": (depth_size[0], depth_size[1]),
         }
         self.frame_tolerance = frame_tolerance
+        self._read = self.modalities
 
     @property
     def preprocessing(self) -> dict[str, object]:
@@ -218,16 +222,69 @@ class NTUMultimodalDataModule(BrokenSamplesDataModule):
 
     def dataset(self, samples: SampleList, training: bool) -> MultimodalDataset:
         """Return the samples of a list: clips at random in training, whole grids in evaluation."""
+        return self._dataset(samples, self._read, self.num_clips if training else None)
+
+    def _dataset(
+        self, samples: SampleList, modalities: tuple[Modality, ...], num_clips: int | None
+    ) -> MultimodalDataset:
         assert isinstance(samples, MultimodalList)
         return MultimodalDataset(
             samples,
+            modalities,
             self.clip_length,
-            self.num_clips if training else None,
+            num_clips,
             self.sizes,
             self.frame_tolerance,
             self.depth,
-            self.folder if "skeleton" in self.modalities else None,
+            self.folder if "skeleton" in modalities else None,
         )
+
+    def read_only(self, modalities: Sequence[Modality]) -> None:
+        """Give no more than these modalities from the next loader on; the samples and their grids stay.
+
+        Raises:
+            ValueError: one was not asked for.
+        """
+        for modality in modalities:
+            self._require(modality)
+        self._read = tuple(modalities)
+
+    def sample_names(self) -> list[str]:
+        """Return the names of the training samples, then those held out, each once."""
+        lists = [self.train_samples]
+        if self._parted[0] and self._parted[1]:
+            lists.append(self.val_samples)
+        return [samples.path(row) for samples in lists for row in range(len(samples))]
+
+    @property
+    def actions(self) -> list[str]:
+        """The actions of the training samples, such as A001: a teacher's must be others."""
+        return sorted({self.train_samples.path(row)[-4:] for row in range(len(self.train_samples))})
+
+    def modality_dataloader(self, modality: Modality, names: Sequence[str]) -> Loader:
+        """Return all clips of some samples in one modality, in order, as in evaluation; for this process alone.
+
+        Args:
+            modality: one of those asked for.
+            names: of ``sample_names``.
+
+        Raises:
+            ValueError: the modality was not asked for.
+        """
+        self._require(modality)
+        listed = {
+            samples.path(row): samples.sample(row)
+            for samples in (self.train_samples, self.val_samples)
+            for row in range(len(samples))
+        }
+        chosen = MultimodalList((listed[name] for name in names), self.modalities)
+        dataset = self._dataset(chosen, (modality,), None)
+        sampler = EvaluationSampler(len(chosen))
+        return DataLoader(dataset, batch_size=self.eval_batch_size, sampler=sampler, **self._loading(persistent=False))
+
+    def _require(self, modality: Modality) -> None:
+        if modality not in self.modalities:
+            raise ValueError(f"{modality} is not among the modalities {', '.join(self.modalities)}; add it")
 
     def describe_modality(self, modality: Modality) -> str:
         """Tell what the content of evaluation's clips of one modality depends on, as JSON: a key for cached features.
@@ -241,8 +298,7 @@ class NTUMultimodalDataModule(BrokenSamplesDataModule):
         Raises:
             ValueError: the modality was not asked for.
         """
-        if modality not in self.modalities:
-            raise ValueError(f"{modality} is not among the modalities {', '.join(self.modalities)}; add it")
+        self._require(modality)
         self.setup("fit")
         digest = hashlib.sha256()
         # All modalities count: the shortest decides how many clips a sample has.

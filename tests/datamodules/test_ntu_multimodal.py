@@ -308,6 +308,48 @@ def test_a_prepared_skeleton_that_is_too_long(root, tmp_path):
     assert "has 10 frames, and its prepared skeleton 13" in line
 
 
+def test_a_teacher_s_clips_of_all_samples(root):
+    replace(root / "nturgb+d_rgb" / f"{NAMES[0]}_rgb.avi", lambda path: write_video(path, 12))  # two more than depth
+    data = module(root)
+    names_ = data.sample_names()
+    assert sorted(names_) == sorted(NAMES)
+    assert names_[:12] == names(data.train_samples)
+    wanted = [names_[13], NAMES[0], names_[2]]
+    (batch,) = data.modality_dataloader("rgb", wanted)
+    assert batch["name"] == wanted
+    assert "depth" not in batch
+    assert batch["clip"].tolist() == [[0, 1]] * 3  # the grid of the pair
+    assert data.actions == ["A001", "A002"]
+    with pytest.raises(ValueError, match="flow is not among the modalities rgb, depth; add it"):
+        data.modality_dataloader("flow", wanted)
+
+
+def test_a_student_reads_its_modality_alone(root):
+    data = module(root)
+    longer_depth(root, data.train_samples.path(0))
+    replace(root / "nturgb+d_rgb" / f"{data.train_samples.path(1)}_rgb.avi", lambda path: write_video(path, 8))
+    data.read_only(["depth"])
+    dataset = data.dataset(data.train_samples, training=False)
+    first, second, third = (dataset[Draw(row, 0)] for row in range(3))
+    assert "rgb" not in third
+    # Both members of a pair decide on its grid, and on whether it is one.
+    assert first["name"] == second["name"] == data.train_samples.path(1)
+    assert len(first["broken"]) == 1
+    assert second["depth"].shape == (2, 4, *SIZE)
+    assert data.train_samples.num_frames[:3].tolist() == [0, 8, 10]
+    for name in names(data.train_samples)[1:3]:
+        (root / "nturgb+d_rgb" / f"{name}_rgb.avi").unlink()  # needed no more
+    assert dataset[Draw(1, 0)]["broken"] == []
+    with pytest.raises(ValueError, match="flow is not among the modalities"):
+        data.read_only(["flow"])
+
+
+def test_lengths_are_known_to_all_processes(written):
+    data = module(written, num_workers=1, global_batch_size=12)
+    next(iter(data.train_dataloader()))
+    assert data.train_samples.num_frames.tolist() == [FRAMES] * 12
+
+
 class Counting(LightningModule):
     def training_step(self, batch, batch_index):
         return self.weight.sum() * 0
