@@ -2,20 +2,24 @@
 
 from datamodules.kinetics import KineticsDataModule
 from datamodules.ntu import NTUSkeletonDataModule
+from datamodules.ntu_multimodal import NTUMultimodalDataModule
 from datamodules.pku_mmd import PKUMMDSkeletonDataModule
 from datamodules.pku_mmd_detection import PKUMMDDetectionDataModule
 from datamodules.synthetic_kinetics import SyntheticKineticsDataModule
 from datamodules.synthetic_ntu import SyntheticNTUDataModule
+from datamodules.synthetic_ntu_multimodal import SyntheticNTUMultimodalDataModule
 from datamodules.synthetic_pku_mmd import SyntheticPKUMMDDataModule, SyntheticPKUMMDDetectionDataModule
 from datamodules.video_folder import VideoFolderDataModule
 
 __all__ = [
     "KineticsDataModule",
+    "NTUMultimodalDataModule",
     "NTUSkeletonDataModule",
     "PKUMMDDetectionDataModule",
     "PKUMMDSkeletonDataModule",
     "SyntheticKineticsDataModule",
     "SyntheticNTUDataModule",
+    "SyntheticNTUMultimodalDataModule",
     "SyntheticPKUMMDDataModule",
     "SyntheticPKUMMDDetectionDataModule",
     "VideoFolderDataModule",
