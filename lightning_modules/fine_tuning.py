@@ -19,8 +19,9 @@ class FineTuning(Recognition):
     Layers all of whose parameters are frozen stay in evaluation mode: their batch norm statistics do not move.
 
     Args:
-        networks: see ``Recognition``, as the next three.
+        networks: see ``Recognition``, as the next four.
         weights: see there.
+        adapt_input: see there; for a depth student that starts from weights of flow (table 2.4).
         crop: see there.
         num_classes: see there.
         train_only: patterns of the names of the parameters that train, such as ``classifier.*`` and
@@ -39,6 +40,7 @@ class FineTuning(Recognition):
         self,
         networks: list[Network],
         weights: str | list[str | None] | None = None,
+        adapt_input: bool = False,
         crop: SequenceCrop | ClipCrop | None = None,
         num_classes: int | None = None,
         train_only: list[str] | None = None,
@@ -59,6 +61,7 @@ class FineTuning(Recognition):
             weight_decay=weight_decay,
             milestones=milestones,
             seed=seed,
+            adapt_input=adapt_input,
         )
 
     def build(self, num_classes: int) -> None:

@@ -63,6 +63,7 @@ class RC3D(Reproducible):
         num_classes: of actions; labels are 0 .. num_classes - 1.
         stage: of the network whose maps are used; ``None``: the last. Best where a cell has 8 frames and 16 pixels.
         weights: start the network from these weights (a path or a catalogue name).
+        adapt_input: whether weights for other channels, as flow's two, are taken too, see `load_weights`.
         modality: ``depth`` (2.5.4) or ``rgb``.
         preprocessing: how pixels become the network's input, as when it was trained: depth's range, mean and deviation;
             by default that of the transfer's students. Windows are neither scaled nor cropped.
@@ -108,6 +109,7 @@ class RC3D(Reproducible):
         num_classes: int = 51,
         stage: str | None = None,
         weights: str | None = None,
+        adapt_input: bool = False,
         modality: Literal["depth", "rgb"] = "depth",
         preprocessing: Preprocessing | None = None,
         anchor_scales: tuple[float, ...] = ACTIVITYNET_SCALES,
@@ -153,7 +155,7 @@ class RC3D(Reproducible):
         self.results = DetectionResults(num_classes, detection_nms)
         channels, self.stride = measure(network, stage)
         if weights is not None:
-            load_weights(network, weights)
+            load_weights(network, weights, adapt_input=adapt_input)
         self.network = network
         self.stage = stage
         stages = [name for name, _ in network.named_children()]

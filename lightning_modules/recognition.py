@@ -53,6 +53,8 @@ class Recognition(Reproducible):
         weight_decay: of all that trains.
         milestones: epochs after which the learning rate falls to a tenth.
         seed: of the crops, dropout and the classifier's first weights.
+        adapt_input: whether weights of a video network for other channels, as flow's two, are taken too, see
+            `load_weights`.
 
     Raises:
         ValueError: there is no network, or not one file for each, or networks and crop are of different data.
@@ -70,6 +72,7 @@ class Recognition(Reproducible):
         weight_decay: float,
         milestones: tuple[int, ...],
         seed: int,
+        adapt_input: bool = False,
     ) -> None:
         super().__init__(seed)
         if not networks:
@@ -77,7 +80,7 @@ class Recognition(Reproducible):
         self.crop = crop or (ClipCrop() if isinstance(networks[0], VideoNetwork) else SequenceCrop())
         for network in networks:
             _check_input(network, self.crop)
-        load_each(networks, weights)
+        load_each(networks, weights, adapt_input)
         self.networks = nn.ModuleList(networks)
         self.feature_dim = sum(network.feature_dim for network in networks)
         self.num_classes = num_classes

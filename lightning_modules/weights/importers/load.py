@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_modules.networks import Network, VideoNetwork
 from lightning_modules.weights import catalogue
@@ -85,13 +85,14 @@ class LoadReport:
         return line if self.batch_norm_eps is None else f"{line}; batch norm eps {self.batch_norm_eps:g}"
 
 
-def load_each(networks: Sequence[Network], sources: str | list[str | None] | None) -> None:
+def load_each(networks: Sequence[Network], sources: str | list[str | None] | None, adapt_input: bool = False) -> None:
     """Fill several networks.
 
     Args:
         networks: To fill, in place.
         sources: A file that each network finds its own weights in; or one for each, None for a network that stays as
             it is. All do when None.
+        adapt_input: See `load_weights`.
 
     Raises:
         ValueError: There is not one file for each network.
@@ -102,11 +103,15 @@ def load_each(networks: Sequence[Network], sources: str | list[str | None] | Non
         raise ValueError(f"weights: {len(files)} files for {len(networks)} networks: give one for each, or one for all")
     for network, file in zip(networks, files, strict=True):
         if file is not None:
-            load_weights(network, file)
+            load_weights(network, file, adapt_input=adapt_input)
 
 
 def load_weights(
-    network: Network, source: str | Path, format: Format = "auto", folder: Path | None = None
+    network: Network,
+    source: str | Path,
+    format: Format = "auto",
+    folder: Path | None = None,
+    adapt_input: bool = False,
 ) -> LoadReport:
     """Fill a network from a file, in place.
 
@@ -122,6 +127,8 @@ def load_weights(
         source: A file, or a name in `lightning_modules.weights.catalogue`.
         format: The file's format, where it shall not be told from its keys.
         folder: Where files of the catalogue are kept; ``None``: ``~/.cache/video-efficient-zoo``.
+        adapt_input: Whether weights for clips of other channels, as flow's two, are taken too: each channel of the
+            first convolution then gets the mean over the file's, scaled so that their sum stays.
 
     Returns:
         What was loaded, dropped and left fresh; also logged.
@@ -130,7 +137,7 @@ def load_weights(
         WeightsError: The file is missing, damaged or of no known format, or does not fit the network.
     """
     file = read_weights_file(catalogue.locate(source, folder))
-    return fill(network, file, choose_importer(file, format))
+    return fill(network, file, choose_importer(file, format), adapt_input)
 
 
 def choose_importer(file: WeightsFile, format: Format = "auto") -> Importer:
@@ -149,7 +156,7 @@ def choose_importer(file: WeightsFile, format: Format = "auto") -> Importer:
     raise WeightsError(f"{file.path} is not {wanted}; its keys are {shorten(list(file.tensors))}")
 
 
-def fill(network: Network, file: WeightsFile, importer: Importer) -> LoadReport:
+def fill(network: Network, file: WeightsFile, importer: Importer, adapt_input: bool = False) -> LoadReport:
     """Fill a network from an open file, see `load_weights`.
 
     Raises:
@@ -159,6 +166,8 @@ def fill(network: Network, file: WeightsFile, importer: Importer) -> LoadReport:
     tensors, dropped, unknown = importer.convert(file.tensors, architecture)
     own = network.state_dict()
     source = _source_arguments(file, importer, architecture, tensors)
+    if adapt_input and isinstance(network, VideoNetwork):
+        tensors, source = _with_channels(network, tensors), {**source, "in_channels": network.in_channels}
     absent = [key for key in own if key not in tensors]
     fresh = [key for key in absent if key.endswith(".num_batches_tracked")]
     problems = [
@@ -181,6 +190,16 @@ def fill(network: Network, file: WeightsFile, importer: Importer) -> LoadReport:
     )
     _log.info("%s", report)
     return report
+
+
+def _with_channels(network: VideoNetwork, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give the first convolution the network's channels: means over the file's, of the same sum."""
+    stem = next(f"{name}.weight" for name, module in network.named_modules() if isinstance(module, nn.Conv3d))
+    kernel = tensors.get(stem)
+    if kernel is None or kernel.ndim != 5 or kernel.shape[1] == network.in_channels:
+        return dict(tensors)
+    shared = kernel.sum(1, keepdim=True) / network.in_channels
+    return {**tensors, stem: shared.expand(-1, network.in_channels, -1, -1, -1).clone()}
 
 
 def _misshapen(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
