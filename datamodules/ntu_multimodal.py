@@ -80,7 +80,8 @@ class NTUMultimodalDataModule(BrokenSamplesDataModule):
         cache: where to prepare those files; a folder in the user's cache by default.
         bodies: as of ``prepare_ntu.prepare``.
         labels_per_class: training samples of each class, the others being left out; None takes all.
-        labels_seed: of that choice, which is the same for all modalities; 20 labels are among the 50.
+        labels_seed: of that choice, which is the same for all modalities; 20 labels are among the 50. ``seed`` when
+            None, so that repeated runs with other seeds have other labels.
         clip_length: frames of a clip (T).
         num_clips: clips of a sample in training (N).
         rgb_size: height and width that frames are brought to.
@@ -115,7 +116,7 @@ class NTUMultimodalDataModule(BrokenSamplesDataModule):
         cache: str | Path | None = None,
         bodies: Bodies = "listed",
         labels_per_class: int | None = None,
-        labels_seed: int = 0,
+        labels_seed: int | None = None,
         clip_length: int = 16,
         num_clips: int = 1,
         rgb_size: tuple[int, int] = (128, 171),
@@ -147,7 +148,7 @@ class NTUMultimodalDataModule(BrokenSamplesDataModule):
         self.cache = cache
         self.bodies: Bodies = bodies
         self.labels_per_class = labels_per_class
-        self.labels_seed = labels_seed
+        self.labels_seed = seed if labels_seed is None else labels_seed
         self.clip_length = clip_length
         self.num_clips = num_clips
         self.sizes: dict[Modality, tuple[int, int] | None] = {

@@ -45,7 +45,7 @@ class PKUMMDWindowDataModule(BrokenSamplesDataModule):
         split_list: see there.
         train_fraction: share of the training videos, rounded down: 1/4, 1/2 and 1 in table 2.6 (235, 471 and 942; the
             thesis says 470). A smaller part lies within a larger one.
-        fraction_seed: of that choice.
+        fraction_seed: of that choice; ``seed`` when None.
         window: frames of a window (T).
         step: frames of the video from one frame of a window to the next.
         train_hop: frames from one window of training to the next; half of what a window covers by default.
@@ -76,7 +76,7 @@ class PKUMMDWindowDataModule(BrokenSamplesDataModule):
         protocol: PKUProtocol = "xsub",
         split_list: str | Path | None = None,
         train_fraction: float = 1.0,
-        fraction_seed: int = 0,
+        fraction_seed: int | None = None,
         window: int = 768,
         step: int = 1,
         train_hop: int | None = None,
@@ -106,7 +106,7 @@ class PKUMMDWindowDataModule(BrokenSamplesDataModule):
         self.protocol: PKUProtocol = protocol
         self.split_list = None if split_list is None else Path(split_list).expanduser()
         self.train_fraction = train_fraction
-        self.fraction_seed = fraction_seed
+        self.fraction_seed = seed if fraction_seed is None else fraction_seed
         self.window = window
         self.step = step
         self.size = (size[0], size[1])

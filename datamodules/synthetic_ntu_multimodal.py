@@ -70,7 +70,7 @@ class SyntheticNTUMultimodalDataModule(NTUMultimodalDataModule):
         depth: DepthKind = "masked",
         bodies: Bodies = "listed",
         labels_per_class: int | None = None,
-        labels_seed: int = 0,
+        labels_seed: int | None = None,
         clip_length: int = 16,
         num_clips: int = 1,
         frame_tolerance: int = 0,

@@ -54,7 +54,7 @@ class SyntheticPKUMMDWindowDataModule(PKUMMDWindowDataModule):
         modality: WindowModality = "depth",
         protocol: PKUProtocol = "xsub",
         train_fraction: float = 1.0,
-        fraction_seed: int = 0,
+        fraction_seed: int | None = None,
         window: int = 128,
         step: int = 1,
         train_hop: int | None = None,
