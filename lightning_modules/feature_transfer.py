@@ -71,7 +71,8 @@ class FeatureTransfer(Reproducible):
         cache: folder of all caches.
         teacher_batch_size: clips that the teacher takes at once.
         teacher_actions: classes that the teacher was trained on, as the data module names them, to warn of those that
-            the student shall recognise: the thesis demands disjoint ones (2.3.1).
+            the student shall recognise: the thesis demands disjoint ones (2.3.1). A teacher that was trained here says
+            them itself.
         optimizer: ``sgd`` (momentum 0.9, the thesis') or ``adamw``.
         learning_rate: at the global batch size of the config; never rescaled.
         weight_decay: of all parameters of the student.
@@ -132,7 +133,7 @@ class FeatureTransfer(Reproducible):
         self.crop = crop
         self.teacher_features = teacher_features
         self.cache_root = Path(cache)
-        self.teacher_actions = tuple(teacher_actions)
+        self.teacher_actions = tuple(teacher_actions) or self._teacher.actions
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay

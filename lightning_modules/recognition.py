@@ -19,6 +19,7 @@ from lightning_modules.reproducible import Reproducible
 from lightning_modules.views.multimodal import ClipCrop, CropBoxes, mean_over_clips
 from lightning_modules.views.rows import Rows
 from lightning_modules.views.skeleton import CropParameters, SequenceCrop
+from lightning_modules.weights.files import ACTIONS_KEY
 from lightning_modules.weights.header import describe
 from lightning_modules.weights.importers import load_each
 from lightning_modules.weights.preprocessing import Preprocessing
@@ -267,12 +268,13 @@ class Recognition(Reproducible):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "epoch"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say inside the checkpoint what the first network is, and where its data came from."""
+        """Say inside the checkpoint what the first network is, where its data came from, and what its classes were."""
         data = getattr(self.trainer, "datamodule", None)
         network = self.networks[0]
         assert isinstance(network, Network)
         prepared: Preprocessing | dict[str, Any] = self.crop.preprocessing if isinstance(self.crop, ClipCrop) else {}
         checkpoint["zoo"] = describe(network, type(self).__name__, type(data).__name__, prepared)
+        checkpoint[ACTIONS_KEY] = [str(action) for action in getattr(data, "actions", None) or ()]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the number of classes from the checkpoint where nothing else tells it.

@@ -19,6 +19,8 @@ from lightning_modules.losses.gather import world
 from lightning_modules.networks.video_network import VideoNetwork
 from lightning_modules.networks.video_resnet import VideoResNet
 from lightning_modules.views.multimodal import DEFAULTS
+from lightning_modules.weights import catalogue
+from lightning_modules.weights.files import read_weights_file
 from lightning_modules.weights.importers import load_weights
 from lightning_modules.weights.preprocessing import Preprocessing
 from lightning_modules.weights.pretrained import preprocessing_of
@@ -88,6 +90,7 @@ class Teacher:
                 f"the teacher's preprocessing is of {self.preprocessing.modality}, teacher_modality is {modality}"
             )
         self.batch_size = batch_size
+        self.actions = read_weights_file(catalogue.locate(weights)).actions
         self.dims = [*(stage_width(network, stage) for stage in stages), network.feature_dim]
         self.digest = digest_of_weights(network)
 

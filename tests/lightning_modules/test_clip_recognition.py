@@ -134,7 +134,7 @@ def test_a_linear_probe_leaves_the_network_alone(pairs, tmp_path):
 def test_from_teacher_to_student_to_few_labels(pairs, tmp_path):
     teacher = tuning("flow")
     run = trainer(tmp_path, max_steps=2, limit_val_batches=0)
-    run.fit(teacher, PairData(pairs))
+    run.fit(teacher, PairData(pairs, actions=["A061", "A062"]))
     run.save_checkpoint(tmp_path / "teacher.ckpt")
     transfer = FeatureTransfer(
         network("flow"),
@@ -143,6 +143,7 @@ def test_from_teacher_to_student_to_few_labels(pairs, tmp_path):
         student_preprocessing=SMALL["depth"],
         cache=str(tmp_path / "cache"),
     )
+    assert transfer.teacher_actions == ("A061", "A062")  # to warn of shared ones
     assert transfer._teacher.preprocessing == SMALL["flow"]  # as the teacher's checkpoint says
     for name, value in transfer.teacher.state_dict().items():
         assert torch.equal(value, teacher.networks[0].state_dict()[name])
