@@ -45,7 +45,7 @@ def test_pretrain_probe_tune_predict_fuse(prepared, capsys):
 
 
 def test_a_list_of_weights_and_what_is_wrong_is_one_line(prepared, capsys):
-    assert run("fit", "skeleton_linear.yaml", prepared, "--model.weights", "[null, none.ckpt]") == 2
+    assert run("fit", "skeleton_linear.yaml", prepared, "--model.weights", "[none.ckpt]") == 2
     assert "none.ckpt" in capsys.readouterr().err.splitlines()[-1]
     few = ["--model.num_classes", "3", "--trainer.max_epochs", "1"]
     assert run("fit", "skeleton_linear.yaml", prepared, *few) == 1
