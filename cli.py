@@ -233,12 +233,17 @@ def prepare(arguments: list[str]) -> int:
         Exit code, as of ``main``.
     """
     parser = argparse.ArgumentParser("lightning prepare", description=SUBCOMMANDS["prepare"], exit_on_error=False)
-    parser.add_argument("dataset", nargs="?", choices=["ntu"], help="ntu: skeletons of NTU RGB+D 60 and 120")
+    parser.add_argument(
+        "dataset",
+        nargs="?",
+        choices=["ntu", "flow"],
+        help="ntu: skeletons of NTU RGB+D 60 and 120; flow: optical flow of any videos",
+    )
     parser.add_argument(
         "--root",
         type=Path,
         nargs="+",
-        help="folder of the .skeleton files, nested or flat; or the files of another format",
+        help="folder of the .skeleton files or videos, nested or flat; or the files of another format",
     )
     parser.add_argument(
         "--format",
@@ -255,6 +260,14 @@ def prepare(arguments: list[str]) -> int:
         default="listed",
         help="listed: a body is known by its place in the frame, as published; tracked: by the sensor's ID",
     )
+    parser.add_argument(
+        "--method",
+        choices=["dis", "tvl1", "raft"],
+        default="dis",
+        help="of flow: OpenCV's dis or tvl1, torchvision's raft",
+    )
+    parser.add_argument("--short_side", type=int, default=128, help="of flow: pixels of a frame's shorter side")
+    parser.add_argument("--weights", type=Path, help="of raft: file of torchvision's weights")
     try:
         options, unknown = parser.parse_known_args(arguments)
     except argparse.ArgumentError as error:
@@ -266,12 +279,19 @@ def prepare(arguments: list[str]) -> int:
             "prepare needs a dataset, --root FOLDER and --out FOLDER, as in: prepare ntu --root A --out B", 2
         )
     if options.format == "skeleton" and len(options.root) > 1:
-        return complain("prepare: --root takes one folder of .skeleton files; put them into one", 2)
+        return complain("prepare: --root takes one folder of files; put them into one", 2)
     from datamodules.prepare_arrays import prepare_arrays
+    from datamodules.prepare_flow import PreparedFlow, prepare_flow
+    from datamodules.prepare_ntu import Prepared
     from datamodules.prepare_ntu import prepare as prepare_files
 
+    done: Prepared | PreparedFlow
     try:
-        if options.format == "skeleton":
+        if options.dataset == "flow":
+            done = prepare_flow(
+                options.root[0], options.out, options.method, options.short_side, options.weights, options.workers
+            )
+        elif options.format == "skeleton":
             done = prepare_files(options.root[0], options.out, options.workers, options.bodies)
         else:
             done = prepare_arrays(options.root, options.out, options.format)

@@ -1,5 +1,7 @@
 """What a Trainer does around any method."""
 
+from callbacks.detection_timeline import DetectionTimeline
+from callbacks.detection_writer import DetectionWriter
 from callbacks.feature_map import FeatureMap
 from callbacks.knn_probe import KNNProbe
 from callbacks.prediction_writer import PredictionWriter
@@ -10,6 +12,8 @@ from callbacks.skeleton_pictures import SkeletonPictures
 from callbacks.tubelet_pictures import TubeletPictures
 
 __all__ = [
+    "DetectionTimeline",
+    "DetectionWriter",
     "FeatureMap",
     "KNNProbe",
     "PredictionWriter",

@@ -13,6 +13,7 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor, distributed
 
 from callbacks.run_folder import write_whole
+from lightning_modules.rc3d import RC3D
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -20,7 +21,7 @@ class PredictionWriter(BasePredictionWriter):
 
     Read it with ``numpy.load(file)``. Tensors (B, ...) become arrays (N, ...), lists of B names become arrays of
     strings; all are in the order of ``video`` (``sample``), each of them once: one that stood in for a broken one has
-    one row, and the broken one none.
+    one row, and the broken one none. What ``RC3D`` detects is left to ``DetectionWriter``.
 
     Args:
         folder: of the run.
@@ -42,6 +43,8 @@ class PredictionWriter(BasePredictionWriter):
         Raises:
             OSError: the file cannot be written.
         """
+        if isinstance(pl_module, RC3D):
+            return
         own = {name: _join([batch[name] for batch in predictions]) for name in (predictions[0] if predictions else ())}
         parts = [own]
         if trainer.world_size > 1:

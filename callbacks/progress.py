@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import RichProgressBar
 LINES = 40
 WINDOW = 20
 SECONDS_BETWEEN_UPDATES = 0.25
-UNITS = {"clip": "clips/s", "skeleton": "sequences/s"}
+UNITS = {"skeleton": "sequences/s", "clip": "clips/s"}
 
 
 class ProgressBar(RichProgressBar):

@@ -19,6 +19,7 @@ import callbacks
 import configs
 import datamodules
 import lightning_modules
+from callbacks.detection_writer import DetectionWriter
 from callbacks.prediction_writer import PredictionWriter
 from callbacks.progress import ProgressBar
 from callbacks.run_folder import Checkpoints, MetricsTable, WholeFileCheckpointIO
@@ -157,7 +158,7 @@ class Command(LightningCLI):
         if config["enable_progress_bar"] is not False:
             forced.append(ProgressBar())
         if self.subcommand == "predict":
-            forced.append(PredictionWriter(self.folder))
+            forced += [PredictionWriter(self.folder), DetectionWriter(self.folder)]
         if config["enable_checkpointing"] is not False:
             forced += self._get(self.config_init, "checkpoint").callbacks(self.folder / "checkpoints")
         try:

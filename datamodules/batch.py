@@ -1,6 +1,6 @@
 """The batches that data modules make and methods take: every key, its shape, dtype and unit."""
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from torch import Tensor
 
@@ -71,3 +71,61 @@ class DetectionBatch(TypedDict):
     segments: list[Tensor]
     sample: Tensor
     name: list[str]
+
+
+class MultimodalBatch(TypedDict, total=False):
+    """N clips of each of B samples in one or several modalities, in step in time; a key for each modality asked for.
+
+    Keys:
+        rgb: uint8 (B, N, T, H, W, 3), 0..255.
+        flow: float16 (B, N, T, H, W, 2), pixels a frame along x and y, at the stored size.
+        depth: int16 (B, N, T, H, W), millimetres, 0 where nothing was measured.
+        skeleton: float32 (B, 3, T', 25, M=2), the whole sequence as in ``SkeletonBatch``.
+        num_frames: int64 (B,), of the skeleton, as in ``SkeletonBatch``.
+        clip: int64 (B, N), number of each clip in the grid of its video: clip i covers frames i * T .. (i + 1) * T - 1
+            (equations 2.2, 2.3); -1 where a video has fewer clips than the batch's longest, and the clip is zeros.
+        label: int64 (B,), class from 0; -1 where unknown.
+        sample: int64 (B,), row of the sample in its dataset.
+        name: B sample names such as S001C001P001R001A001.
+        broken: one line ``path: reason`` for each sample that could not be read and was replaced; often empty.
+    """
+
+    rgb: Tensor
+    flow: Tensor
+    depth: Tensor
+    skeleton: Tensor
+    num_frames: Tensor
+    clip: Tensor
+    label: Tensor
+    sample: Tensor
+    name: list[str]
+    broken: list[str]
+
+
+class WindowBatch(TypedDict):
+    """Windows of B long videos, with the actions in each: what temporal detectors of clips take.
+
+    Keys:
+        rgb: uint8 (B, T, H, W, 3), RGB, 0..255; there are ``rgb``, ``depth`` or both.
+        depth: int16 (B, T, H, W), millimetres, 0 where the sensor had no answer.
+        segments: B tensors float32 (S, 2), start and end (exclusive) of each action in frames of the window, first to
+            last; not cut to it, so that a start may be negative and an end above T; S may be 0.
+        classes: B tensors int64 (S,), class of each action from 0.
+        start: int64 (B,), frame of the video that the window starts with.
+        step: int64 (B,), frames of the video from one frame of the window to the next.
+        num_frames: int64 (B,), frames of the window that the video fills, 1..T; the rest repeat the last of them.
+        sample: int64 (B,), row of the video in its dataset: the same number, the same video.
+        name: list[str], B video names such as 0002-L.
+        broken: one line ``path: reason`` for each video that could not be read and was replaced; often empty.
+    """
+
+    rgb: NotRequired[Tensor]
+    depth: NotRequired[Tensor]
+    segments: list[Tensor]
+    classes: list[Tensor]
+    start: Tensor
+    step: Tensor
+    num_frames: Tensor
+    sample: Tensor
+    name: list[str]
+    broken: list[str]

@@ -7,7 +7,7 @@ World: x, y, z in metres, y up, the ground at 0. A body of heading 0 faces z and
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -351,3 +351,36 @@ def _sway(num_frames: int, rng: np.random.Generator) -> np.ndarray:
     rates = rng.uniform(0.2, 0.7, (2, 25, 3))
     waves = np.sin(2 * math.pi * (rates[:, None] * time + rng.uniform(0, 1, (2, 1, 25, 3)))).sum(0)
     return np.asarray(rng.uniform(0.005, 0.02, (25, 3)) * waves)
+
+
+Posture = _Posture
+
+
+def enact(
+    num_people: int,
+    act: Callable[[list[Posture], np.ndarray], None],
+    performers: tuple[Performer, Performer],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Act in a way that is told, somewhere in the scene.
+
+    Args:
+        num_people: 1 or 2.
+        act: moves what it wants in postures that hold still, given how far the action has come: (T,), 0 to 1.
+        performers: the second acts where there are two.
+        rng: source of all else, as in ``perform``.
+
+    Returns:
+        As of ``perform``.
+    """
+    num_frames = round(rng.uniform(40, 56) / performers[0].speed)
+    start, duration = rng.uniform(-0.05, 0.35), rng.uniform(0.55, 0.75)
+    part = np.clip((np.arange(num_frames) / num_frames - start) / duration, 0, 1)
+    bodies = [_held(num_frames, rng) for _ in range(num_people)]
+    act(bodies, part * part * (3 - 2 * part))
+    heading, place = rng.uniform(-0.7, 0.7), rng.uniform(-0.3, 0.3, 2)
+    turn = np.array([[math.cos(heading), math.sin(heading)], [-math.sin(heading), math.cos(heading)]])
+    for body in bodies:
+        body.heading += heading
+        body.place = body.place @ turn.T + place
+    return np.stack([body.joints(who, _sway(num_frames, rng)) for body, who in zip(bodies, performers, strict=False)])

@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from pytorch_lightning.utilities import rank_zero_info
@@ -26,6 +26,8 @@ from datamodules.skeleton_dataset import ARRAY_FILE, COLUMNS, FRAMES_FILE, INDEX
 from datamodules.transforms.skeleton import NUM_ACTORS, NUM_FRAMES, preprocess
 
 Bodies = Literal["listed", "tracked"]
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 SUFFIX = ".skeleton"
 SETTINGS_FILE = "settings.json"
@@ -259,7 +261,10 @@ def _locked(part: Path) -> Iterator[None]:
 
     while True:
         part.mkdir(exist_ok=True)
-        handle = os.open(part, os.O_RDONLY)
+        try:
+            handle = os.open(part, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # finished just now
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             try:
@@ -306,7 +311,7 @@ class _Job:
         # Without a thread of its own: workers are forked after it has started.
         with progress_bar(progress and len(rows) > 0) as bar:
             task = bar.add_task(f"{self.root.name}", total=len(self.names), completed=len(self.names) - len(rows))
-            results = map(work, tasks) if workers == 1 or len(tasks) < 2 else _in_parallel(work, tasks, workers)
+            results = map(work, tasks) if workers == 1 or len(tasks) < 2 else in_parallel(work, tasks, workers)
             self._take(results, bar, task)
         return len(rows)
 
@@ -395,10 +400,23 @@ def keep_freed_memory() -> None:
     np.empty(_LARGE_BLOCK, np.uint8)
 
 
-def _in_parallel(work: Callable[[list[int]], list[_Row]], tasks: list[list[int]], workers: int) -> Iterator[list[_Row]]:
+def in_parallel(work: Callable[[Task], Result], tasks: list[Task], workers: int) -> Iterator[Result]:
+    """Do tasks in processes of their own.
+
+    Args:
+        work: what to do with a task.
+        tasks: which there are.
+        workers: number of processes.
+
+    Yields:
+        What came of each task, in the order in which they are done.
+
+    Raises:
+        ValueError: a process was killed.
+    """
     context = multiprocessing.get_context(START_METHOD)
     pool = ProcessPoolExecutor(workers, context, _start_worker, (os.getpid(), work))
-    pending: set[Future[list[_Row]]] = set()
+    pending: set[Future[Result]] = set()
     waiting = iter(tasks)
     try:
         for task in waiting:
@@ -417,14 +435,14 @@ def _in_parallel(work: Callable[[list[int]], list[_Row]], tasks: list[list[int]]
         pool.shutdown(cancel_futures=True)
 
 
-_work: Callable[[list[int]], list[_Row]]
+_work: Callable[[Any], Any]
 
 
-def _do(task: list[int]) -> list[_Row]:
+def _do(task: Task) -> Any:  # noqa: ANN401 - whatever the work gives
     return _work(task)
 
 
-def _start_worker(parent: int, work: Callable[[list[int]], list[_Row]]) -> None:
+def _start_worker(parent: int, work: Callable[[Any], Any]) -> None:
     """Leave Ctrl-C to the main process, and end with it: a killed one cannot tell its workers."""
     global _work
     _work = work

@@ -29,6 +29,7 @@ from datamodules.writers.skeleton import write_pku
 NUM_SETUPS = 4
 FIRST_VIDEO = 2  # as the real ones
 VERSION = 1
+LABEL_FOLDER = "Train_Label_PKU_final"
 CACHE = "~/.cache/video-efficient-zoo/synthetic_pku_mmd"
 
 
@@ -249,10 +250,16 @@ def write_once(content: PKUContent, root: Path) -> None:
 
 def write_dataset(content: PKUContent, performances: list[Performance], folder: Path) -> None:
     """Write the videos of some performances, on all cores, their labels and both split lists."""
-    for name in ("PKU_Skeleton_Renew", "Train_Label_PKU_final", "Split"):
+    for name in ("PKU_Skeleton_Renew", LABEL_FOLDER):
         (folder / name).mkdir()
     with ProcessPoolExecutor(available_cores(), get_context(START_METHOD)) as pool:
         list(pool.map(partial(write_video, folder, content), performances))
+    write_splits(content, performances, folder)
+
+
+def write_splits(content: PKUContent, performances: list[Performance], folder: Path) -> None:
+    """Write the split lists of both protocols."""
+    (folder / "Split").mkdir()
     subjects = {name: performance.subject for performance in performances for name in performance.views()}
     for protocol, files in SPLIT_FILES.items():
         parts: dict[bool, list[str]] = {True: [], False: []}
@@ -272,7 +279,7 @@ def write_video(folder: Path, content: PKUContent, performance: Performance) -> 
     for name, camera in zip(performance.views(), cameras(setup), strict=True):
         rng = np.random.default_rng([content.content_seed, 3, performance.number, CAMERAS[name[-1]]])
         write_pku(folder / "PKU_Skeleton_Renew" / f"{name}.txt", film(bodies, camera, rng, content.noise))
-        (folder / "Train_Label_PKU_final" / f"{name}.txt").write_text(labels, encoding="ascii")
+        (folder / LABEL_FOLDER / f"{name}.txt").write_text(labels, encoding="ascii")
 
 
 def label_text(acts: list[Act], num_frames: int, oddities: bool) -> str:

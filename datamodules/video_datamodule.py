@@ -1,12 +1,10 @@
 """What the data modules of video folders share: clips and broken videos."""
 
-import logging
-from pathlib import Path
-
 from pytorch_lightning.utilities import rank_zero_info
 
 from datamodules.batch import ClipBatch
-from datamodules.sample_datamodule import Loader, SampleDataModule, require_positive
+from datamodules.broken_samples import BrokenSamplesDataModule
+from datamodules.sample_datamodule import Loader, require_positive
 from datamodules.sample_list import SampleList
 from datamodules.sampling.clips import ClipSampler
 from datamodules.video_dataset import ClipSample, VideoDataset, collate
@@ -15,17 +13,14 @@ from datamodules.video_dataset import ClipSample, VideoDataset, collate
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
-_log = logging.getLogger(__name__)
 
-
-class VideoDataModule(SampleDataModule):
+class VideoDataModule(BrokenSamplesDataModule):
     """Base of the data modules of video files; ``setup`` of a subclass fills the two lists.
 
     Attributes:
         train_samples: videos of the training list.
         val_samples: videos of the evaluation list; the same object where nothing is held out.
         num_classes: number of classes, known after ``setup``; 0 without labels.
-        broken: reason of each video that this process found unreadable, by path.
 
     Args:
         num_frames: frames of a clip (T).
@@ -78,7 +73,6 @@ class VideoDataModule(SampleDataModule):
         self.crop_size = crop_size
         self.short_sides = tuple(short_sides)
         self.eval_clips = eval_clips
-        self.broken: dict[str, str] = {}
 
     @property
     def preprocessing(self) -> dict[str, object]:
@@ -109,39 +103,6 @@ class VideoDataModule(SampleDataModule):
         """Put samples into a batch."""
         return collate(samples)
 
-    def on_before_batch_transfer(self, batch: ClipBatch, dataloader_idx: int) -> ClipBatch:
-        """Count and list the batch's broken videos.
-
-        Raises:
-            ValueError: more than 1 % of the training list (and more than one video) is broken.
-        """
-        fresh = {}
-        for line in batch["broken"]:
-            path, _, reason = line.rpartition(": ")
-            if path not in self.broken:
-                fresh[path] = self.broken[path] = reason
-        if fresh:
-            self._list_broken(fresh)
-        return batch
-
-    def _list_broken(self, fresh: dict[str, str]) -> None:
-        lines = [f"{path}: {reason}" for path, reason in fresh.items()]
-        folder = self._record_folder()
-        if folder is not None:
-            file = folder / "broken.txt"
-            known = set(_read_lines(file))
-            with file.open("a", encoding="utf-8", errors="surrogateescape") as stream:
-                stream.write("".join(f"{line}\n" for line in lines if line not in known))
-        if len(self.broken) == len(fresh):
-            _log.warning("broken video replaced by the next of the list: %s", lines[0])
-        limit = max(1, len(self.train_samples) // 100)
-        if len(self.broken) > limit:
-            raise ValueError(
-                f"{len(self.broken)} of {len(self.train_samples)} videos are broken, more than the {limit} that a run"
-                f" tolerates (1 %): {', '.join(list(self.broken)[:3])}; replace or remove them"
-                + (f" (all are listed in {file})" if folder is not None else "")
-            )
-
     def _report(self, missing: list[str]) -> None:
         """Log one line on what was found; list the missing videos in the run folder."""
         held_out = "the same" if self.val_samples is self.train_samples else f"{len(self.val_samples):,}"
@@ -156,9 +117,3 @@ class VideoDataModule(SampleDataModule):
                 file.write_text(text, encoding="utf-8", errors="surrogateescape")
                 line += f" (all in {file})"
         rank_zero_info(line)
-
-
-def _read_lines(file: Path) -> list[str]:
-    if not file.exists():
-        return []
-    return file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()

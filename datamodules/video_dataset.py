@@ -80,7 +80,7 @@ class VideoDataset(Dataset[ClipSample]):
             try:
                 clip = self._read(path, torch.Generator().manual_seed(draw.seed))
             except VideoError as error:
-                broken.append(_broken_line(path, error))
+                broken.append(broken_line(path, str(error)))
                 continue
             return {"clip": clip, "label": self.samples.label(row), "video": row, "path": path, "broken": broken}
         raise UnreadableVideosError(
@@ -111,9 +111,9 @@ class VideoDataset(Dataset[ClipSample]):
         return int(top), int(left)
 
 
-def _broken_line(path: str, error: VideoError) -> str:
+def broken_line(path: str, message: str) -> str:
     """Write ``path: reason`` so that the last ``: `` parts the two, whatever the path holds."""
-    reason = str(error).removeprefix(f"{path}: ").replace(": ", ", ")
+    reason = message.removeprefix(f"{path}: ").replace(": ", ", ")
     return f"{path}: {reason}".replace("\n", " ")
 
 

@@ -1,7 +1,9 @@
 """The methods, each a LightningModule, and how to take a pretrained network out of one."""
 
+from lightning_modules.feature_transfer import FeatureTransfer
 from lightning_modules.fine_tuning import FineTuning
 from lightning_modules.linear_probe import LinearProbe
+from lightning_modules.rc3d import RC3D
 from lightning_modules.retrieval import Retrieval
 from lightning_modules.skeleton_contrast import SkeletonContrast
 from lightning_modules.temporal_contrast import TemporalContrast
@@ -9,6 +11,8 @@ from lightning_modules.tubelet_contrast import TubeletContrast
 from lightning_modules.weights.pretrained import load_pretrained
 
 __all__ = [
+    "RC3D",
+    "FeatureTransfer",
     "FineTuning",
     "LinearProbe",
     "Retrieval",

@@ -1,10 +1,11 @@
-"""Fine-tuning networks with a classifier: semi-supervised, transfer and supervised recognition (thesis A.1, A.2)."""
+"""Fine-tuning networks with a classifier: semi-supervised, transfer and supervised recognition (2.4.3, A.1, A.2)."""
 
 from fnmatch import fnmatchcase
 from typing import Literal, Self
 
-from lightning_modules.networks.skeleton_network import SkeletonNetwork
+from lightning_modules.networks.network import Network
 from lightning_modules.recognition import Recognition
+from lightning_modules.views.multimodal import ClipCrop
 from lightning_modules.views.skeleton import SequenceCrop
 
 
@@ -12,17 +13,19 @@ class FineTuning(Recognition):
     """Trains networks and classifier together, from pretrained weights or, without any, from scratch.
 
     Semi-supervised learning (table 3.3) is this with the data module's ``labelled_fraction``, transfer (table 3.4) with
-    the weights of a run on other data, "supervised only" (tables 3.3, A.1) without ``weights``.
+    the weights of a run on other data, "supervised only" (tables 3.3, A.1) without ``weights``. So are training a
+    teacher on RGB or flow (2.4.3), and a depth student's few labels, of which the last block and the classifier learn.
 
     Layers all of whose parameters are frozen stay in evaluation mode: their batch norm statistics do not move.
 
     Args:
-        networks: see ``Recognition``, as the next three.
+        networks: see ``Recognition``, as the next four.
         weights: see there.
+        adapt_input: see there; for a depth student that starts from weights of flow (table 2.4).
         crop: see there.
         num_classes: see there.
         train_only: patterns of the names of the parameters that train, such as ``classifier.*`` and
-            ``networks.0.l10.*``; all when None.
+            ``networks.0.layer4.*``; all when None.
         optimizer: see ``Recognition``, as all that follow; Adam in A.1.
         learning_rate: see there.
         weight_decay: see there.
@@ -35,9 +38,10 @@ class FineTuning(Recognition):
 
     def __init__(
         self,
-        networks: list[SkeletonNetwork],
+        networks: list[Network],
         weights: str | list[str | None] | None = None,
-        crop: SequenceCrop | None = None,
+        adapt_input: bool = False,
+        crop: SequenceCrop | ClipCrop | None = None,
         num_classes: int | None = None,
         train_only: list[str] | None = None,
         optimizer: Literal["sgd", "adam", "adamw"] = "adam",
@@ -57,6 +61,7 @@ class FineTuning(Recognition):
             weight_decay=weight_decay,
             milestones=milestones,
             seed=seed,
+            adapt_input=adapt_input,
         )
 
     def build(self, num_classes: int) -> None:

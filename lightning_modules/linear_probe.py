@@ -9,11 +9,12 @@ from rich.progress import track
 from torch import Tensor, distributed
 from torch.utils.data import DataLoader
 
-from datamodules.batch import SkeletonBatch
 from lightning_modules.losses.gather import world
-from lightning_modules.networks.skeleton_network import SkeletonNetwork
-from lightning_modules.recognition import Recognition
-from lightning_modules.views.skeleton import CropParameters, SequenceCrop
+from lightning_modules.networks.network import Network
+from lightning_modules.recognition import Batch, Recognition
+from lightning_modules.views.multimodal import ClipCrop
+from lightning_modules.views.rows import Rows
+from lightning_modules.views.skeleton import SequenceCrop
 
 
 class LinearProbe(Recognition):
@@ -45,9 +46,9 @@ class LinearProbe(Recognition):
 
     def __init__(
         self,
-        networks: list[SkeletonNetwork],
+        networks: list[Network],
         weights: str | list[str | None] | None = None,
-        crop: SequenceCrop | None = None,
+        crop: SequenceCrop | ClipCrop | None = None,
         num_classes: int | None = None,
         cache_features: bool = True,
         crops: int = 5,
@@ -82,17 +83,18 @@ class LinearProbe(Recognition):
         self.networks.eval()
         return self
 
-    def random_crops(self, samples: Tensor, number: int) -> CropParameters:
-        """Draw the crops of one number: N rows for int64 (N,) samples."""
-        return CropParameters.join([self.crop.draw(1, self.generator(number, sample)) for sample in samples.tolist()])
+    def random_crops(self, batch: Batch, number: int) -> Rows:
+        """Draw the crops of one number: a row for each sample of a batch."""
+        rows = [self.draw(batch, 1, self.generator(number, sample)) for sample in batch["sample"].tolist()]
+        return Rows.join(rows)
 
-    def features(self, batch: SkeletonBatch) -> Tensor:
+    def features(self, batch: Batch) -> Tensor:
         """Features of the centre crops of a batch, float32 (B, feature_dim), looked up in training."""
         if self._kept_evaluation is not None and "skeleton" not in batch:
             return self._kept_evaluation[0, batch["sample"]]
         return super().features(batch)
 
-    def training_features(self, batch: SkeletonBatch) -> Tensor:
+    def training_features(self, batch: Batch) -> Tensor:
         """Features of this epoch's crops, float32 (B, feature_dim)."""
         number = self.trainer.current_epoch % self.crops
         if self._kept_training is not None:
@@ -100,9 +102,8 @@ class LinearProbe(Recognition):
         with torch.no_grad():
             return self._features_of_crop(batch, number)
 
-    def _features_of_crop(self, batch: SkeletonBatch, number: int) -> Tensor:
-        crops = self.random_crops(batch["sample"], number)
-        return self.encode(self.crop.random(batch["skeleton"], batch["num_frames"], crops)).float()
+    def _features_of_crop(self, batch: Batch, number: int) -> Tensor:
+        return self.encode(self.cut(batch, self.random_crops(batch, number))).float()
 
     def on_fit_start(self) -> None:
         """Compute the features of all samples, and ask the data module for rows alone.

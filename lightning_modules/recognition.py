@@ -1,4 +1,4 @@
-"""What the protocols of recognition have in common (thesis A.1, A.2, A.4): networks under a linear classifier."""
+"""What the protocols of recognition have in common (thesis 2.4.3, A.1, A.2, A.4): networks under a classifier."""
 
 import warnings
 from collections.abc import Sequence
@@ -10,64 +10,80 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import MeanMetric, Metric
 
-from datamodules.batch import SkeletonBatch
+from datamodules.batch import MultimodalBatch, SkeletonBatch
 from lightning_modules.losses.gather import world
 from lightning_modules.metrics.class_accuracy import ClassAccuracy
+from lightning_modules.networks import Network, VideoNetwork
 from lightning_modules.networks.skeleton_network import SkeletonNetwork
 from lightning_modules.reproducible import Reproducible
-from lightning_modules.views.skeleton import SequenceCrop
+from lightning_modules.views.multimodal import ClipCrop, CropBoxes, mean_over_clips
+from lightning_modules.views.rows import Rows
+from lightning_modules.views.skeleton import CropParameters, SequenceCrop
+from lightning_modules.weights.files import ACTIONS_KEY
 from lightning_modules.weights.header import describe
 from lightning_modules.weights.importers import load_each
+from lightning_modules.weights.preprocessing import Preprocessing
 
 CLASSIFIER = "classifier.weight"
+
+Batch = SkeletonBatch | MultimodalBatch
+
+# Bounds the memory that the clips of long videos take in evaluation.
+_CLIPS_AT_ONCE = 64
 
 
 class Recognition(Reproducible):
     """Base of linear evaluation and fine-tuning: a linear classifier over the features of one or several networks.
 
-    Batch: ``SkeletonBatch``. Training sees a random crop of each sequence, evaluation the centre (A.1). Crops are drawn
-    for the global batch from (seed, number of the batch), dropout from these and the rank. Several networks see the
-    same crop, and their features are put side by side (A.4). Loss and scores are in float32.
+    Batch: ``SkeletonBatch``, or ``MultimodalBatch`` for clips of RGB, flow or depth. Training sees a random crop of
+    each sequence or clip, evaluation the centre (A.1); of a video it averages the probabilities of all clips (2.4.3).
+    Crops are drawn for the global batch from (seed, number of the batch), dropout from these and the rank. Several
+    networks see the same crop, and their features are put side by side (A.4). Loss and scores are in float32.
 
     Logs ``loss``, ``top1``, ``top5`` where there are more than 5 classes, and ``mean_class_accuracy``, for ``val`` and
     ``test``; the first two for ``train``.
 
     Args:
-        networks: (B, 3, T, V, M) to (B, feature_dim) each.
+        networks: (B, 3, T, V, M) to (B, feature_dim) each, or (B, C, T, H, W) for clips.
         weights: file (a path or a catalogue name) of pretrained weights: one for all networks, each of which finds its
             own in it; or one for each, None for a network that starts from scratch. All do when None.
-        crop: what the networks see.
+        crop: what the networks see: a ``SequenceCrop``, or a ``ClipCrop``, which names the modality.
         num_classes: C; that of the data module when None.
         optimizer: of all that trains; ``sgd`` has momentum 0.9.
         learning_rate: at the global batch size of the config; never rescaled.
         weight_decay: of all that trains.
         milestones: epochs after which the learning rate falls to a tenth.
         seed: of the crops, dropout and the classifier's first weights.
+        adapt_input: whether weights of a video network for other channels, as flow's two, are taken too, see
+            `load_weights`.
 
     Raises:
-        ValueError: there is no network, or not one file for each.
+        ValueError: there is no network, or not one file for each, or networks and crop are of different data.
         WeightsError: weights do not fit.
     """
 
     def __init__(
         self,
-        networks: list[SkeletonNetwork],
+        networks: list[Network],
         weights: str | list[str | None] | None,
-        crop: SequenceCrop | None,
+        crop: SequenceCrop | ClipCrop | None,
         num_classes: int | None,
         optimizer: Literal["sgd", "adam", "adamw"],
         learning_rate: float,
         weight_decay: float,
         milestones: tuple[int, ...],
         seed: int,
+        adapt_input: bool = False,
     ) -> None:
         super().__init__(seed)
         if not networks:
             raise ValueError("networks is empty: give at least one")
-        load_each(networks, weights)
+        self.crop = crop or (ClipCrop() if isinstance(networks[0], VideoNetwork) else SequenceCrop())
+        for network in networks:
+            _check_input(network, self.crop)
+        load_each(networks, weights, adapt_input)
         self.networks = nn.ModuleList(networks)
         self.feature_dim = sum(network.feature_dim for network in networks)
-        self.crop = crop or SequenceCrop()
         self.num_classes = num_classes
         self.optimizer = optimizer
         self.learning_rate = learning_rate
@@ -115,7 +131,7 @@ class Recognition(Reproducible):
             )
 
     def encode(self, views: Tensor) -> Tensor:
-        """Features of crops by all networks, side by side: float32 (B, 3, T, V, M) to float (B, feature_dim)."""
+        """Features of crops by all networks, side by side: float32 (B, ...), their input, to float (B, feature_dim)."""
         return torch.cat([network(views) for network in self.networks], dim=1)
 
     def classify(self, features: Tensor) -> Tensor:
@@ -123,22 +139,50 @@ class Recognition(Reproducible):
         logits: Tensor = self.classifier(features)
         return logits.float()
 
-    def features(self, batch: SkeletonBatch) -> Tensor:
-        """Features of the centre crops of a batch, float32 (B, feature_dim): what evaluation and probes see."""
+    def draw(self, batch: Batch, num_samples: int, generator: torch.Generator) -> Rows:
+        """Draw a random crop of each of a number of samples that are like those of a batch."""
+        if isinstance(self.crop, ClipCrop):
+            height, width = self.crop.clips(batch).shape[3:5]
+            return self.crop.draw(num_samples, height, width, generator)
+        return self.crop.draw(num_samples, generator)
+
+    def cut(self, batch: Batch, crops: Rows) -> Tensor:
+        """Crops of a batch, the networks' input; N of each sample one after the other, where it has N clips."""
+        if isinstance(self.crop, ClipCrop):
+            assert isinstance(crops, CropBoxes)
+            return self.crop.random(self.crop.clips(batch), crops)
+        assert isinstance(crops, CropParameters)
+        return self.crop.random(batch["skeleton"], batch["num_frames"], crops)
+
+    def features(self, batch: Batch) -> Tensor:
+        """Features of the centre crops, means over a video's clips, float32 (B, feature_dim): what probes see."""
+        if isinstance(self.crop, ClipCrop):
+            return mean_over_clips(self.clip_features(batch), self.crop.there(batch))
         return self.encode(self.crop.centre(batch["skeleton"], batch["num_frames"])).float()
 
-    def training_features(self, batch: SkeletonBatch) -> Tensor:
-        """Features of random crops of this rank's share of a global batch, float (B, feature_dim)."""
+    def clip_features(self, batch: Batch) -> Tensor:
+        """Features of the centre crops of all clips that there are, float32 (K, feature_dim), video by video."""
+        assert isinstance(self.crop, ClipCrop)
+        clips = self.crop.clips(batch)[self.crop.there(batch)]
+        parts = [self.encode(self.crop.preprocessing(part)).float() for part in torch.split(clips, _CLIPS_AT_ONCE)]
+        return torch.cat(parts)
+
+    def training_features(self, batch: Batch) -> Tensor:
+        """Features of random crops of this rank's share of a global batch, float (B, feature_dim); of N clips B * N."""
         rank, size = world()
         share = len(batch["label"])
-        crops = self.crop.draw(share * size, self.generator(self.batches_done()))[rank * share : (rank + 1) * share]
-        return self.encode(self.crop.random(batch["skeleton"], batch["num_frames"], crops))
+        crops = self.draw(batch, share * size, self.generator(self.batches_done()))
+        return self.encode(self.cut(batch, crops[rank * share : (rank + 1) * share]))
 
-    def forward(self, batch: SkeletonBatch) -> Tensor:
-        """Logits of the centre crops of a batch, float32 (B, C)."""
-        return self.classify(self.features(batch))
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits of the centre crops of a batch, float32 (B, C); of clips, logarithms of the mean probabilities."""
+        if not isinstance(self.crop, ClipCrop):
+            return self.classify(self.features(batch))
+        probabilities = self.classify(self.clip_features(batch)).softmax(1)
+        probabilities = mean_over_clips(probabilities, self.crop.there(batch))
+        return probabilities.clamp(min=torch.finfo(torch.float32).tiny).log()
 
-    def labels(self, batch: SkeletonBatch) -> Tensor:
+    def labels(self, batch: Batch) -> Tensor:
         """Labels of a batch, int64 (B,).
 
         Raises:
@@ -156,11 +200,12 @@ class Recognition(Reproducible):
             )
         return label
 
-    def training_step(self, batch: SkeletonBatch, batch_index: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Classify random crops."""
         label = self.labels(batch)
         torch.manual_seed(self.seed_of(self.batches_done(), world()[0]))  # dropout goes on as it was after a resume
         logits = self.classify(self.training_features(batch))
+        label = label.repeat_interleave(len(logits) // len(label))
         loss = functional.cross_entropy(logits, label)
         self.stop_unless_finite(loss, batch["name"])
         top1 = (logits.detach().argmax(1) == label).float().mean()
@@ -169,15 +214,15 @@ class Recognition(Reproducible):
         self.log("train/top1", top1, prog_bar=True, batch_size=len(label), sync_dist=True)
         return loss
 
-    def validation_step(self, batch: SkeletonBatch, batch_index: int) -> None:
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Classify centre crops."""
         self._evaluate(batch)
 
-    def test_step(self, batch: SkeletonBatch, batch_index: int) -> None:
+    def test_step(self, batch: Batch, batch_index: int) -> None:
         """Do the same on the test split."""
         self._evaluate(batch)
 
-    def _evaluate(self, batch: SkeletonBatch) -> None:
+    def _evaluate(self, batch: Batch) -> None:
         label, logits = self.labels(batch), self(batch)
         for name, metric in self._metrics.items():
             if name == "loss":
@@ -197,7 +242,7 @@ class Recognition(Reproducible):
         for name, metric in self._metrics.items():
             self.log(f"{split}/{name}", metric, prog_bar=name == "top1")
 
-    def predict_step(self, batch: SkeletonBatch, batch_index: int) -> dict[str, Any]:
+    def predict_step(self, batch: Batch, batch_index: int) -> dict[str, Any]:
         """Scores of a batch.
 
         Returns:
@@ -223,11 +268,13 @@ class Recognition(Reproducible):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "epoch"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say inside the checkpoint what the first network is, and where its data came from."""
+        """Say inside the checkpoint what the first network is, where its data came from, and what its classes were."""
         data = getattr(self.trainer, "datamodule", None)
         network = self.networks[0]
-        assert isinstance(network, SkeletonNetwork)
-        checkpoint["zoo"] = describe(network, type(self).__name__, type(data).__name__, {})
+        assert isinstance(network, Network)
+        prepared: Preprocessing | dict[str, Any] = self.crop.preprocessing if isinstance(self.crop, ClipCrop) else {}
+        checkpoint["zoo"] = describe(network, type(self).__name__, type(data).__name__, prepared)
+        checkpoint[ACTIONS_KEY] = [str(action) for action in getattr(data, "actions", None) or ()]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the number of classes from the checkpoint where nothing else tells it.
@@ -245,3 +292,22 @@ class Recognition(Reproducible):
                 f"the checkpoint has {classes} classes, this run {self.num_classes}: give another --run_dir, or start "
                 f"a new run from it by model.weights"
             )
+
+
+def _check_input(network: Network, crop: SequenceCrop | ClipCrop) -> None:
+    """Check that a network takes what is cut out for it.
+
+    Raises:
+        ValueError: it does not.
+    """
+    name = type(network).__name__
+    if isinstance(crop, SequenceCrop):
+        if not isinstance(network, SkeletonNetwork):
+            raise ValueError(f"networks: {name} takes clips: set crop to a ClipCrop")
+    elif not isinstance(network, VideoNetwork):
+        raise ValueError(f"networks: {name} takes skeletons: set crop to a SequenceCrop, or take a video network")
+    elif network.in_channels != len(crop.preprocessing.mean):
+        raise ValueError(
+            f"networks: {name} takes {network.in_channels} channels, {crop.modality} has "
+            f"{len(crop.preprocessing.mean)}: set its in_channels, or crop.modality"
+        )

@@ -95,6 +95,20 @@ def read_ntu(path: str | Path) -> SkeletonRecording:
     return parse_ntu(_bytes_of(path), str(path))
 
 
+def read_num_frames(path: str | Path) -> int:
+    """Return how many frames a ``.skeleton`` file of NTU RGB+D says it has, from its first line alone.
+
+    Raises:
+        ValueError: as of ``read_ntu``.
+    """
+    try:
+        with open(path, "rb") as stream:
+            line = stream.readline(20)
+    except OSError as error:
+        raise ValueError(f"{path}:1: cannot be read ({error.strerror}); {_REMEDY}") from error
+    return _count([line.rstrip(b"\n")], 0, "frames", str(path))
+
+
 def read_pku(path: str | Path) -> np.ndarray:
     """Read a skeleton text of PKU-MMD.
 

@@ -156,13 +156,16 @@ class VideoReader:
             raise VideoError(f"{self._path}: damaged, reading fails ({error.strerror})") from error
         return np.clip(numbers, 0, self.num_frames - 1)
 
-    def read(self, indices: np.ndarray, short_side: int | None = None) -> np.ndarray:
+    def read(
+        self, indices: np.ndarray, short_side: int | None = None, size: tuple[int, int] | None = None
+    ) -> np.ndarray:
         """Decodes frames.
 
         Args:
             indices: Integers (T,), frame numbers from 0 in any order, repeats allowed.
             short_side: Pixels of the shorter side of the result, scaled by FFmpeg (bilinear, with a wider filter when
                 it shrinks); the longer side keeps the aspect, rounded. None keeps the stored size.
+            size: Height and width to scale the stored picture to instead, whatever its aspect.
 
         Returns:
             uint8 (T, H, W, 3), RGB.
@@ -177,7 +180,7 @@ class VideoReader:
                 f"{self._path}: frame numbers must lie in 0..{self.num_frames - 1}, and there must be at least one; "
                 f"got {indices.tolist()}"
             )
-        clip = _Clip(indices, *_scaled_size(self._stream.height, self._stream.width, short_side))
+        clip = _Clip(indices, *(size or _scaled_size(self._stream.height, self._stream.width, short_side)))
         numbers = np.unique(indices)
         if not (self._packets.by_time and self._read_by_time(numbers, clip)):
             self._packets.by_time = False  # what led astray once may do so again

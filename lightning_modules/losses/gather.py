@@ -1,4 +1,6 @@
-"""Exchange of keys between the ranks of a distributed run."""
+"""Exchange between the ranks of a distributed run."""
+
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
@@ -33,3 +35,12 @@ def all_gather(rows: Tensor) -> Tensor:
     parts = [torch.empty_like(padded) for _ in range(size)]
     distributed.all_gather(parts, padded)
     return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
+
+
+def gather_dicts(own: dict[Any, Any]) -> dict[Any, Any]:
+    """Join the dictionaries of all ranks; of equal keys that of the highest rank holds."""
+    _, size = world()
+    parts: list[dict[Any, Any]] = [own] * size
+    if size > 1:
+        distributed.all_gather_object(parts, own)
+    return {key: value for part in parts for key, value in part.items()}

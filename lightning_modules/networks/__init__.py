@@ -8,6 +8,8 @@ from lightning_modules.networks.i3d import I3D
 from lightning_modules.networks.network import Network
 from lightning_modules.networks.r2plus1d import R2Plus1D
 from lightning_modules.networks.r3d import R3D
+from lightning_modules.networks.resnet3d import ResNet3D
+from lightning_modules.networks.resnext3d import ResNeXt3D
 from lightning_modules.networks.skeleton_network import SkeletonNetwork
 from lightning_modules.networks.stgcn import STGCN
 from lightning_modules.networks.video_network import VideoNetwork
@@ -22,6 +24,8 @@ __all__ = [
     "Network",
     "ProjectionHead",
     "R2Plus1D",
+    "ResNeXt3D",
+    "ResNet3D",
     "SkeletonNetwork",
     "VideoNetwork",
 ]

@@ -1,10 +1,12 @@
 """R(2+1)D-18 (Tran et al. 2018, arXiv:1711.11248), key for key torchvision's ``r2plus1d_18`` without ``fc``."""
 
+from functools import partial
+
 from torch import nn
 
 from lightning_modules.networks.norm import Norm, NormLayer
 from lightning_modules.networks.video_network import zero_mean_over_time
-from lightning_modules.networks.video_resnet import VideoResNet
+from lightning_modules.networks.video_resnet import BasicBlock, VideoResNet
 
 
 class R2Plus1D(VideoResNet):
@@ -73,7 +75,7 @@ class R2Plus1D(VideoResNet):
             self.norm_layer(widths[0]),
             nn.ReLU(inplace=True),
         )
-        self.add_layers(_split_convolution)
+        self.add_layers(partial(BasicBlock, _split_convolution))
         self.initialise()
         if motion_stem:
             zero_mean_over_time(temporal)

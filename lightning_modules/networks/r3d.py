@@ -1,10 +1,12 @@
 """R3D-18 (Tran et al. 2018, arXiv:1711.11248), key for key torchvision's ``r3d_18`` without ``fc``."""
 
+from functools import partial
+
 from torch import nn
 
 from lightning_modules.networks.norm import Norm, NormLayer
 from lightning_modules.networks.video_network import zero_mean_over_time
-from lightning_modules.networks.video_resnet import VideoResNet
+from lightning_modules.networks.video_resnet import BasicBlock, VideoResNet
 
 
 class R3D(VideoResNet):
@@ -54,7 +56,7 @@ class R3D(VideoResNet):
             3, widths[0], kernel_size=(3, 7, 7), stride=(1, stem_stride, stem_stride), padding=(1, 3, 3), bias=False
         )
         self.stem = nn.Sequential(convolution, self.norm_layer(widths[0]), nn.ReLU(inplace=True))
-        self.add_layers(_full_convolution)
+        self.add_layers(partial(BasicBlock, _full_convolution))
         self.initialise()
         if motion_stem:
             zero_mean_over_time(convolution)

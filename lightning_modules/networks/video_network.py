@@ -1,5 +1,7 @@
 """What every video network offers."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -14,9 +16,13 @@ class VideoNetwork(Network):
 
     Args:
         feature_dim: Length of the features.
+
+    Attributes:
+        in_channels: C of the clips that the network takes; 3 unless it has an argument of that name.
     """
 
     batch_norm_eps: float
+    in_channels: int = 3
 
     def initialise(self) -> None:
         """Draw the weights as torchvision's video networks do: He et al. 2015 (fan out), norms 1 and 0, no bias."""
@@ -38,7 +44,7 @@ class VideoNetwork(Network):
         """Output of every stage.
 
         Args:
-            clip: Float (B, 3, T, H, W), normalised.
+            clip: Float (B, C, T, H, W), normalised; C is ``in_channels``.
 
         Returns:
             Float (B, C, T', H', W') of each stage by its name, in order.
@@ -46,17 +52,40 @@ class VideoNetwork(Network):
         Raises:
             ValueError: ``clip`` has another shape or dtype.
         """
-        _check_clip(clip)
+        self._check_clip(clip)
         maps = {}
         for name, stage in self.named_children():
             clip = maps[name] = stage(clip)
         return maps
 
+    def forward_maps(self, clip: Tensor, last: str | None = None) -> Tensor:
+        """Output of one stage alone, before any pool over time and space.
+
+        Args:
+            clip: Float (B, C, T, H, W), normalised; C is ``in_channels``.
+            last: Name of the stage; ``None``: the last.
+
+        Returns:
+            Float (B, C, T', H', W').
+
+        Raises:
+            ValueError: ``clip`` has another shape or dtype, or there is no such stage.
+        """
+        self._check_clip(clip)
+        names = [name for name, _ in self.named_children()]
+        if last is not None and last not in names:
+            raise ValueError(f"{type(self).__name__} has no stage {last!r}; its stages are {', '.join(names)}")
+        for name, stage in self.named_children():
+            clip = stage(clip)
+            if name == last:
+                break
+        return clip
+
     def forward(self, clip: Tensor) -> Tensor:
         """Features of a clip.
 
         Args:
-            clip: Float (B, 3, T, H, W), normalised.
+            clip: Float (B, C, T, H, W), normalised; C is ``in_channels``.
 
         Returns:
             Float (B, feature_dim), the last stage's mean over time and space.
@@ -64,11 +93,39 @@ class VideoNetwork(Network):
         Raises:
             ValueError: ``clip`` has another shape or dtype.
         """
-        _check_clip(clip)
+        self._check_clip(clip)
         # Not through feature_maps, which would keep every stage's output alive in evaluation.
         for stage in self.children():
             clip = stage(clip)
         return clip.mean(dim=(2, 3, 4))
+
+    def stage_features(self, clip: Tensor, stages: Sequence[str]) -> list[Tensor]:
+        """Features of a clip after those of some earlier stages.
+
+        Args:
+            clip: Float (B, C, T, H, W), normalised; C is ``in_channels``.
+            stages: Names of stages, in the network's order.
+
+        Returns:
+            Float (B, channels) for each of ``stages``, its output's mean over time and space, and (B, feature_dim).
+
+        Raises:
+            ValueError: ``clip`` has another shape or dtype.
+        """
+        self._check_clip(clip)
+        features = []
+        for name, stage in self.named_children():
+            clip = stage(clip)
+            if name in stages:
+                features.append(clip.mean(dim=(2, 3, 4)))
+        return [*features, clip.mean(dim=(2, 3, 4))]
+
+    def _check_clip(self, clip: Tensor) -> None:
+        if clip.ndim != 5 or clip.shape[1] != self.in_channels or not clip.is_floating_point():
+            raise ValueError(
+                f"a video network takes a normalised float (B, {self.in_channels}, T, H, W) clip, "
+                f"got {clip.dtype} {tuple(clip.shape)}"
+            )
 
 
 def zero_mean_over_time(convolution: nn.Module) -> None:
@@ -79,10 +136,3 @@ def zero_mean_over_time(convolution: nn.Module) -> None:
     assert isinstance(convolution, nn.Conv3d)
     with torch.no_grad():
         convolution.weight -= convolution.weight.mean(dim=2, keepdim=True)
-
-
-def _check_clip(clip: Tensor) -> None:
-    if clip.ndim != 5 or clip.shape[1] != 3 or not clip.is_floating_point():
-        raise ValueError(
-            f"a video network takes a normalised float (B, 3, T, H, W) clip, got {clip.dtype} {tuple(clip.shape)}"
-        )

@@ -11,6 +11,9 @@ from lightning_modules.networks.video_network import VideoNetwork
 Convolution = Callable[[int, int, int, int, int, NormLayer], nn.Module]
 """Builds a 3x3x3 convolution: channels in, between and out, temporal and spatial stride, norm for those between."""
 
+BuildBlock = Callable[[int, int, int, int, NormLayer], nn.Module]
+"""Builds a residual block: channels in, width of its stage, temporal and spatial stride, norm."""
+
 
 class BasicBlock(nn.Module):
     """Two convolutions and a shortcut, with torchvision's parameter names.
@@ -58,7 +61,10 @@ class BasicBlock(nn.Module):
 
 
 class VideoResNet(VideoNetwork):
-    """Keeps and checks what R(2+1)D and R3D have in common; `R2Plus1D` explains the arguments.
+    """Keeps and checks what the residual networks have in common; `R2Plus1D` explains the arguments but the last.
+
+    Args:
+        expansion: Channels that a block gives for each of its stage's width.
 
     Raises:
         ValueError: Not one positive number a stage, a stem stride below 1, or an unknown norm.
@@ -75,12 +81,14 @@ class VideoResNet(VideoNetwork):
         samples_per_norm: int | None,
         batch_norm_eps: float,
         motion_stem: bool,
+        expansion: int = 1,
     ) -> None:
         check_norm(norm, samples_per_norm)
         if not widths or stem_stride < 1:
             raise ValueError(f"a network needs a stage and a positive stem_stride, got widths={widths}, {stem_stride=}")
-        super().__init__(feature_dim=widths[-1])
+        super().__init__(feature_dim=expansion * widths[-1])
         halving = (1,) + (2,) * (len(widths) - 1)
+        self.expansion = expansion
         self.widths = tuple(widths)
         self.blocks = tuple(blocks)
         self.stem_stride = stem_stride
@@ -100,12 +108,12 @@ class VideoResNet(VideoNetwork):
         """Builds a norm of this network from its number of channels."""
         return partial(norm_3d, norm=self.norm, samples_per_norm=self.samples_per_norm, eps=self.batch_norm_eps)
 
-    def add_layers(self, convolution: Convolution) -> None:
-        """Add ``layer1``, ``layer2``, ... behind the stem, which gives ``widths[0]`` channels."""
+    def add_layers(self, build: BuildBlock) -> None:
+        """Add ``layer1``, ``layer2``, ... of blocks behind the stem, which gives ``widths[0]`` channels."""
         in_channels = self.widths[0]
         stages = zip(self.widths, self.blocks, self.temporal_strides, self.spatial_strides, strict=True)
         for number, (width, count, temporal_stride, spatial_stride) in enumerate(stages, start=1):
-            blocks = [BasicBlock(convolution, in_channels, width, temporal_stride, spatial_stride, self.norm_layer)]
-            blocks += [BasicBlock(convolution, width, width, 1, 1, self.norm_layer) for _ in range(count - 1)]
+            blocks = [build(in_channels, width, temporal_stride, spatial_stride, self.norm_layer)]
+            in_channels = self.expansion * width
+            blocks += [build(in_channels, width, 1, 1, self.norm_layer) for _ in range(count - 1)]
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
-            in_channels = width

@@ -158,7 +158,8 @@ class SequenceCrop:
     """What downstream tasks are fed with: a random crop in training, the centre in evaluation (A.1, published code).
 
     Args:
-        num_frames: frames of the result.
+        num_frames: frames of the result; None leaves sequences whole and as they are, repeated up to their array's end
+            (2.4.3).
         ratio: smallest and largest share of a sequence that a training crop keeps; never under 64 frames.
         centre_ratio: share that the evaluation keeps.
 
@@ -167,9 +168,9 @@ class SequenceCrop:
     """
 
     def __init__(
-        self, num_frames: int = 64, ratio: tuple[float, float] = (0.5, 1.0), centre_ratio: float = 0.95
+        self, num_frames: int | None = 64, ratio: tuple[float, float] = (0.5, 1.0), centre_ratio: float = 0.95
     ) -> None:
-        if num_frames < 1:
+        if num_frames is not None and num_frames < 1:
             raise ValueError(f"num_frames={num_frames} must be at least 1")
         check_ratio(ratio)
         check_ratio((centre_ratio, 1.0))
@@ -184,10 +185,14 @@ class SequenceCrop:
 
     def random(self, skeleton: Tensor, num_frames: Tensor, crops: CropParameters) -> Tensor:
         """Cut and resize sequences as drawn: float32 (B, 3, T, V, M) to float32 (B, 3, num_frames, V, M)."""
+        if self.num_frames is None:
+            return skeleton
         return crop_resize(skeleton, num_frames, crops, self.num_frames, PUBLISHED_MIN_FRAMES)
 
     def centre(self, skeleton: Tensor, num_frames: Tensor) -> Tensor:
         """Cut the same share off both ends: float32 (B, 3, T, V, M) to float32 (B, 3, num_frames, V, M)."""
+        if self.num_frames is None:
+            return skeleton
         num_frames = num_frames.to(skeleton.device)
         # in double, as the published code counts: 0.05 * 40 / 2 is one frame, not a little less
         start = ((1 - self.centre_ratio) * num_frames.double() / 2).long()

@@ -14,14 +14,25 @@ from torch import Tensor
 
 from lightning_modules.weights.header import HEADER_KEY, Header, WeightsError, read_header
 
+ACTIONS_KEY = "actions"
+"""Where a checkpoint of recognition keeps the names of its classes."""
+
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """Tensors of a file by their keys, without wrappers' prefixes, and its header if it has one."""
+    """Tensors of a file by their keys, without wrappers' prefixes, and its header if it has one.
+
+    Args:
+        path: The file.
+        tensors: By key.
+        header: What the file says of itself.
+        actions: Classes that a checkpoint of recognition was trained on, as its data module names them.
+    """
 
     path: Path
     tensors: dict[str, Tensor]
     header: Header | None
+    actions: tuple[str, ...] = ()
 
 
 def read_weights_file(path: Path) -> WeightsFile:
@@ -41,6 +52,7 @@ def read_weights_file(path: Path) -> WeightsFile:
             start = file.read(512)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
+    actions: tuple[str, ...] = ()
     if path.suffix == ".safetensors" or start[8:9] == b"{":
         tensors, header = _read_safetensors(path)
     else:
@@ -49,6 +61,7 @@ def read_weights_file(path: Path) -> WeightsFile:
         if not isinstance(tensors, dict):
             raise WeightsError(f"{path}: its state_dict is a {type(tensors).__name__}; save model.state_dict() there")
         header = content.get(HEADER_KEY)
+        actions = tuple(map(str, content.get(ACTIONS_KEY) or ()))
     others = [str(key) for key, value in tensors.items() if not isinstance(value, Tensor)]
     if others or not tensors:
         raise WeightsError(
@@ -57,7 +70,7 @@ def read_weights_file(path: Path) -> WeightsFile:
     tensors = {key.replace("_orig_mod.", ""): tensor for key, tensor in tensors.items()}
     if all(key.startswith("module.") for key in tensors):
         tensors = {key.removeprefix("module."): tensor for key, tensor in tensors.items()}
-    return WeightsFile(path, tensors, None if header is None else read_header(header, str(path)))
+    return WeightsFile(path, tensors, None if header is None else read_header(header, str(path)), actions)
 
 
 def shorten(names: list[str], most: int = 3) -> str:

@@ -45,8 +45,9 @@ def load_pretrained(
             )
         preprocessing = read_preprocessing(file.header["preprocessing"], str(file.path))
     else:
-        architecture = architecture_of(importer.convert(file.tensors)[0])
-        published = importer.networks.get(architecture or "")
+        converted = importer.convert(file.tensors)[0]
+        architecture = architecture_of(converted)
+        published = importer.published(architecture, converted)
         if architecture is None or published is None or published.preprocessing is None:
             raise WeightsError(
                 f"{file.path} does not say which network it holds or how clips are prepared; build the network and "
@@ -56,3 +57,23 @@ def load_pretrained(
         preprocessing = published.preprocessing
     fill(network, file, importer)
     return network.eval(), preprocessing
+
+
+def preprocessing_of(source: str | Path, network: Network, folder: Path | None = None) -> Preprocessing | None:
+    """How clips were prepared for the weights of a network, ``None`` where the file does not say.
+
+    Args:
+        source: A file, or a name in `lightning_modules.weights.catalogue`.
+        network: What the file is loaded into.
+        folder: Where files of the catalogue are kept; ``None``: ``~/.cache/video-efficient-zoo``.
+
+    Raises:
+        WeightsError: The file is missing, damaged or of no known format.
+    """
+    file = read_weights_file(catalogue.locate(source, folder))
+    if file.header is not None:
+        facts = file.header["preprocessing"]
+        return read_preprocessing(facts, str(file.path)) if facts else None
+    importer, architecture = choose_importer(file), type(network).__name__
+    published = importer.published(architecture, importer.convert(file.tensors, architecture)[0])
+    return published.preprocessing if published else None

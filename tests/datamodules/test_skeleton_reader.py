@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from skeleton_fakes import FIRST_ID, skeleton_text, standing_body
 
-from datamodules.readers.skeleton import _parse_any_ntu, _parse_plain_ntu, parse_ntu, parse_pku, read_ntu, read_pku
+from datamodules.readers.skeleton import (
+    _parse_any_ntu,
+    _parse_plain_ntu,
+    parse_ntu,
+    parse_pku,
+    read_ntu,
+    read_num_frames,
+    read_pku,
+)
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 
@@ -296,3 +304,16 @@ def test_real_pku_text(shared_data):
     assert sequences.shape == (2, 1040, 25, 3)
     assert sequences[1].any((1, 2)).sum() == 728
     np.testing.assert_array_equal(sequences[0, 0, 0], np.float32([-0.304560, 0.212575, 2.728912]))
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_the_number_of_frames_is_known_from_the_first_line(tmp_path, newline):
+    file = tmp_path / "a.skeleton"
+    file.write_bytes(skeleton_text([{0: joints} for joints in standing_body(12)], newline))
+    assert read_num_frames(file) == 12
+    for text in ("", "many", "1 2", "12345678901234567890123"):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=r"a.skeleton:1: .*copy the file again"):
+            read_num_frames(file)
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_num_frames(tmp_path / "none.skeleton")

@@ -222,6 +222,13 @@ def test_short_side(shape, tmp_path):
             assert scaled.dtype == np.uint8 and scaled.flags.c_contiguous
 
 
+def test_any_size(tmp_path):
+    path = write_video(tmp_path / "video.mp4", moving_texture(3, 48, 64))
+    with VideoReader(path) as video:
+        assert video.read(np.array([2, 0]), size=(30, 20)).shape == (2, 30, 20, 3)
+        assert np.array_equal(video.read(np.array([1]), size=(24, 32)), video.read(np.array([1]), 24))
+
+
 def test_frames_show_what_was_written(tmp_path):
     """Not only equal to a plain decode: the right pictures, near lossless, red in channel 0."""
     frames = np.zeros((10, 32, 32, 3), np.uint8)

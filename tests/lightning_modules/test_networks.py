@@ -4,32 +4,16 @@ import json
 
 import pytest
 import torch
-from torch import Tensor, nn
+from network_fakes import draw_weights, random_clip
+from torch import nn
 from torchvision.models import video as torchvision_video
 
 from lightning_modules.networks import I3D, R3D, ProjectionHead, R2Plus1D, VideoNetwork
 from lightning_modules.networks.norm import SplitBatchNorm3d, norm_3d
 
 
-def random_clip(*shape: int, seed: int = 1) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
 def narrow(**arguments) -> R2Plus1D:
     return R2Plus1D(widths=(8, 16), blocks=(1, 1), **arguments)
-
-
-@torch.no_grad()
-def draw_weights(network: nn.Module) -> None:
-    """Weights that a seed fixes whatever the network's own initialisation."""
-    generator = torch.Generator().manual_seed(0)
-    for key, value in network.state_dict().items():
-        if key.endswith("running_var"):
-            value.copy_(torch.rand(value.shape, generator=generator) + 0.5)
-        elif value.ndim > 1:
-            value.copy_(torch.randn(value.shape, generator=generator) * 1.4 / value[0].numel() ** 0.5)
-        elif value.is_floating_point():
-            value.copy_(0.1 * torch.randn(value.shape, generator=generator) + key.endswith("weight"))
 
 
 @pytest.mark.parametrize(("name", "network_class"), [("r2plus1d_18", R2Plus1D), ("r3d_18", R3D)])

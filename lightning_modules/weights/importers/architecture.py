@@ -10,6 +10,8 @@ _MARKS = {
     "encoder.gru.weight_ih_l0": "BiGRU",
     "conv1m.0.weight": "HCN",
     "l1.gcn1.PA": "AGCN",
+    "layer1.0.conv3.weight": "ResNeXt3D",
+    "layer1.0.bn1.weight": "ResNet3D",
     "st_gcn_networks.0.gcn.conv.weight": "STGCN",
 }
 

@@ -38,6 +38,7 @@ class Importer:
         drops_rest: Whether every other key is dropped as well.
         rename: From the source's name of a backbone's key, without the prefix, to ours.
         networks: By the name of our class, the networks that the source published.
+        flow_networks: The same of networks that take optical flow, which the two channels of ``conv1`` tell.
         needs_header: Whether the file must carry our header.
     """
 
@@ -50,6 +51,7 @@ class Importer:
     drops_rest: bool = False
     rename: Callable[[str], str] = str
     networks: Mapping[str, PublishedNetwork] = field(default_factory=dict)
+    flow_networks: Mapping[str, PublishedNetwork] = field(default_factory=dict)
     needs_header: bool = False
 
     def recognises(self, keys: Collection[str], has_header: bool) -> bool:
@@ -61,6 +63,17 @@ class Importer:
     def drops(self, key: str) -> bool:
         """Whether a key is known and needed by no backbone."""
         return any(key == name or (name.endswith(".") and key.startswith(name)) for name in self.dropped)
+
+    def published(self, architecture: str | None, converted: Mapping[str, Tensor]) -> PublishedNetwork | None:
+        """What the source published of an architecture, ``None`` where it is not known.
+
+        Args:
+            architecture: Class name of the network.
+            converted: A file's tensors by our names.
+        """
+        stem = converted.get("conv1.weight")
+        networks = self.flow_networks if stem is not None and stem.shape[1:2] == (2,) else self.networks
+        return networks.get(architecture or "")
 
     def prefix(self, keys: Collection[str], architecture: str | None) -> str:
         """Prefix of the backbone to load: that of an architecture, or the first."""

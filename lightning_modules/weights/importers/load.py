@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_modules.networks import Network, VideoNetwork
 from lightning_modules.weights import catalogue
@@ -15,24 +15,39 @@ from lightning_modules.weights.files import WeightsFile, read_weights_file, shor
 from lightning_modules.weights.header import WeightsError
 from lightning_modules.weights.importers.architecture import architecture_of
 from lightning_modules.weights.importers.ctp import CTP
+from lightning_modules.weights.importers.hara import HARA_2017, HARA_2020, HARA_RESNEXT
 from lightning_modules.weights.importers.importer import Importer
 from lightning_modules.weights.importers.skeleton_contrast import SKELETON_CONTRAST
 from lightning_modules.weights.importers.torchvision import TORCHVISION
 from lightning_modules.weights.importers.tubelet_contrast import TUBELET_CONTRAST
-from lightning_modules.weights.importers.zoo import CHECKPOINT, RECOGNITION, REPRESENTATIONS, SAFETENSORS
+from lightning_modules.weights.importers.zoo import (
+    CHECKPOINT,
+    DETECTOR,
+    RECOGNITION,
+    REPRESENTATIONS,
+    SAFETENSORS,
+    TRANSFER,
+)
 
-Format = Literal["auto", "checkpoint", "safetensors", "tubelet_contrast", "skeleton_contrast", "ctp", "torchvision"]
+Format = Literal[
+    "auto", "checkpoint", "safetensors", "tubelet_contrast", "skeleton_contrast", "ctp", "torchvision", "hara"
+]
 
 # The first that recognises a file reads it: from the most to the least particular.
 IMPORTERS = (
     CHECKPOINT,
     REPRESENTATIONS,
     RECOGNITION,
+    TRANSFER,
+    DETECTOR,
     SAFETENSORS,
     TUBELET_CONTRAST,
     SKELETON_CONTRAST,
     CTP,
     TORCHVISION,
+    HARA_RESNEXT,
+    HARA_2020,
+    HARA_2017,
 )
 
 # What a network may do otherwise than in the run that its weights come from; all else changes its features.
@@ -70,13 +85,14 @@ class LoadReport:
         return line if self.batch_norm_eps is None else f"{line}; batch norm eps {self.batch_norm_eps:g}"
 
 
-def load_each(networks: Sequence[Network], sources: str | list[str | None] | None) -> None:
+def load_each(networks: Sequence[Network], sources: str | list[str | None] | None, adapt_input: bool = False) -> None:
     """Fill several networks.
 
     Args:
         networks: To fill, in place.
         sources: A file that each network finds its own weights in; or one for each, None for a network that stays as
             it is. All do when None.
+        adapt_input: See `load_weights`.
 
     Raises:
         ValueError: There is not one file for each network.
@@ -87,16 +103,21 @@ def load_each(networks: Sequence[Network], sources: str | list[str | None] | Non
         raise ValueError(f"weights: {len(files)} files for {len(networks)} networks: give one for each, or one for all")
     for network, file in zip(networks, files, strict=True):
         if file is not None:
-            load_weights(network, file)
+            load_weights(network, file, adapt_input=adapt_input)
 
 
 def load_weights(
-    network: Network, source: str | Path, format: Format = "auto", folder: Path | None = None
+    network: Network,
+    source: str | Path,
+    format: Format = "auto",
+    folder: Path | None = None,
+    adapt_input: bool = False,
 ) -> LoadReport:
     """Fill a network from a file, in place.
 
     Understood are this project's checkpoints and safetensors files, torchvision's, microsoft/CtP's,
-    fmthoker/tubelet-contrast's and fmthoker/skeleton-contrast's; they are told apart by their keys. Of a file with
+    kenshohara/3D-ResNets-PyTorch's (and craston/MARS'), fmthoker/tubelet-contrast's and fmthoker/skeleton-contrast's;
+    they are told apart by their keys. Of a file with
     several networks the one of this network's class is taken. Every key of the file is used, or dropped by name; every
     tensor of the network is found (batch norm's batch counters, which old files lack, excepted). Batch norm's eps is
     set to that of the source. Nothing is downloaded.
@@ -106,6 +127,8 @@ def load_weights(
         source: A file, or a name in `lightning_modules.weights.catalogue`.
         format: The file's format, where it shall not be told from its keys.
         folder: Where files of the catalogue are kept; ``None``: ``~/.cache/video-efficient-zoo``.
+        adapt_input: Whether weights for clips of other channels, as flow's two, are taken too: each channel of the
+            first convolution then gets the mean over the file's, scaled so that their sum stays.
 
     Returns:
         What was loaded, dropped and left fresh; also logged.
@@ -114,7 +137,7 @@ def load_weights(
         WeightsError: The file is missing, damaged or of no known format, or does not fit the network.
     """
     file = read_weights_file(catalogue.locate(source, folder))
-    return fill(network, file, choose_importer(file, format))
+    return fill(network, file, choose_importer(file, format), adapt_input)
 
 
 def choose_importer(file: WeightsFile, format: Format = "auto") -> Importer:
@@ -133,7 +156,7 @@ def choose_importer(file: WeightsFile, format: Format = "auto") -> Importer:
     raise WeightsError(f"{file.path} is not {wanted}; its keys are {shorten(list(file.tensors))}")
 
 
-def fill(network: Network, file: WeightsFile, importer: Importer) -> LoadReport:
+def fill(network: Network, file: WeightsFile, importer: Importer, adapt_input: bool = False) -> LoadReport:
     """Fill a network from an open file, see `load_weights`.
 
     Raises:
@@ -142,7 +165,9 @@ def fill(network: Network, file: WeightsFile, importer: Importer) -> LoadReport:
     architecture = type(network).__name__
     tensors, dropped, unknown = importer.convert(file.tensors, architecture)
     own = network.state_dict()
-    source = _source_arguments(file, importer, architecture)
+    source = _source_arguments(file, importer, architecture, tensors)
+    if adapt_input and isinstance(network, VideoNetwork):
+        tensors, source = _with_channels(network, tensors), {**source, "in_channels": network.in_channels}
     absent = [key for key in own if key not in tensors]
     fresh = [key for key in absent if key.endswith(".num_batches_tracked")]
     problems = [
@@ -167,6 +192,16 @@ def fill(network: Network, file: WeightsFile, importer: Importer) -> LoadReport:
     return report
 
 
+def _with_channels(network: VideoNetwork, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give the first convolution the network's channels: means over the file's, of the same sum."""
+    stem = next(f"{name}.weight" for name, module in network.named_modules() if isinstance(module, nn.Conv3d))
+    kernel = tensors.get(stem)
+    if kernel is None or kernel.ndim != 5 or kernel.shape[1] == network.in_channels:
+        return dict(tensors)
+    shared = kernel.sum(1, keepdim=True) / network.in_channels
+    return {**tensors, stem: shared.expand(-1, network.in_channels, -1, -1, -1).clone()}
+
+
 def _misshapen(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
     return [
         f"{key} ({'x'.join(map(str, tensor.shape))} in the file, {'x'.join(map(str, own[key].shape))} in the network)"
@@ -175,11 +210,13 @@ def _misshapen(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list
     ]
 
 
-def _source_arguments(file: WeightsFile, importer: Importer, architecture: str) -> Mapping[str, Any]:
+def _source_arguments(
+    file: WeightsFile, importer: Importer, architecture: str, tensors: Mapping[str, Tensor]
+) -> Mapping[str, Any]:
     """Arguments of the network of an architecture that a file holds, as far as they are known."""
     if file.header is not None:
         return file.header["arguments"] if file.header["architecture"] == architecture else {}
-    published = importer.networks.get(architecture)
+    published = importer.published(architecture, tensors)
     return published.arguments if published else {}
 
 

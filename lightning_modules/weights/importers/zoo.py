@@ -26,4 +26,10 @@ RECOGNITION = Importer(
     drops_rest=True,
 )
 
+# A checkpoint of feature-supervised transfer. What projects the student's features on the teacher's is left out.
+TRANSFER = Importer(name="checkpoint", marks=("student.",), backbone="student.", drops_rest=True)
+
+# A checkpoint of a temporal detector, whose backbone is its network.
+DETECTOR = Importer(name="checkpoint", marks=("proposal_network.conv1.weight",), backbone="network.", drops_rest=True)
+
 SAFETENSORS = Importer(name="safetensors", needs_header=True)
