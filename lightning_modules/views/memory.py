@@ -6,16 +6,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+LARGE = 2**24  # bytes
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Allocate a tensor without filling it; on the CPU in huge pages.
+    """Allocate a tensor without filling it; on the CPU a large one in huge pages.
 
     NumPy asks Linux for huge pages, ``torch.empty`` does not unless the shell says so. Entering 150 MB page by page
-    takes longer than normalising the clips that go there.
+    takes longer than normalising the clips that go there. Small memory comes back from what was freed before.
     """
-    if device.type != "cpu":
+    size = math.prod(shape) * dtype.itemsize
+    if device.type != "cpu" or size < LARGE:
         return torch.empty(shape, dtype=dtype, device=device)
-    return torch.from_numpy(np.empty(math.prod(shape) * dtype.itemsize, dtype=np.uint8)).view(dtype).view(shape)
+    return torch.from_numpy(np.empty(size, dtype=np.uint8)).view(dtype).view(shape)
 
 
 def copy(clip: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from lightning_modules.views.rows import Rows
 from lightning_modules.views.tubelet_motion import uniform
 
 NUM_JOINTS = 25
-CPU_VIEWS = 32
+CPU_VIEWS = 64
 
 Preset = Literal["published", "text"]
 Spatial = Literal["pose", "jitter"]
@@ -281,7 +281,7 @@ def weigh_frames(skeleton: Tensor, start: Tensor, length: Tensor, size: int) -> 
         size: frames of the result.
 
     Returns:
-        Rows of the skeletons as (B * 3 * T, V * M), int64 (N, 3, size, 2), and their weights, float32 (N, 3, size, 2).
+        Rows of the skeletons as (B * 3 * T, V * M), int32 (N, 3, size, 2), and their weights, float32 (N, 3, size, 2).
     """
     num_sequences, channels, total = skeleton.shape[:3]
     device = skeleton.device
@@ -294,7 +294,8 @@ def weigh_frames(skeleton: Tensor, start: Tensor, length: Tensor, size: int) -> 
     sequences = torch.arange(len(start), device=device) % num_sequences
     planes = (sequences.unsqueeze(1) * channels + torch.arange(channels, device=device)) * total  # (N, 3)
     weights = torch.stack((1 - weight, weight), dim=-1).unsqueeze(1)
-    return frames.unsqueeze(1) + planes[:, :, None, None], weights.expand(-1, channels, -1, -1).contiguous()
+    rows = frames.int().unsqueeze(1) + planes.int()[:, :, None, None]
+    return rows, weights.expand(-1, channels, -1, -1).contiguous()
 
 
 def sum_frames(skeleton: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
