@@ -150,6 +150,30 @@ def split_configs(arguments: list[str]) -> tuple[list[str], list[str]]:
     return known.config, rest
 
 
+def parse(parser: argparse.ArgumentParser, arguments: list[str], hint: str) -> argparse.Namespace:
+    """Parse the arguments of a subcommand.
+
+    Args:
+        parser: of the subcommand.
+        arguments: those after it.
+        hint: what to do about one that is unknown.
+
+    Returns:
+        The values.
+
+    Raises:
+        configs.ConfigError: an argument is wrong or unknown.
+    """
+    name = parser.prog.rpartition(" ")[2]
+    try:
+        options, unknown = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise configs.ConfigError(f"{name}: {error}") from error
+    if unknown:
+        raise configs.ConfigError(f"{name}: unknown argument {unknown[0]}; {hint}")
+    return options
+
+
 def export(arguments: list[str]) -> int:
     """Export the network of a checkpoint.
 
@@ -164,12 +188,7 @@ def export(arguments: list[str]) -> int:
         "--checkpoint", type=Path, help="a checkpoint of a run, e.g. runs/tubelet/checkpoints/last.ckpt"
     )
     parser.add_argument("--out", type=Path, help="the file to write, e.g. model.safetensors")
-    try:
-        options, unknown = parser.parse_known_args(arguments)
-    except argparse.ArgumentError as error:
-        return complain(f"export: {error}", 2)
-    if unknown:
-        return complain(f"export: unknown argument {unknown[0]}; it takes --checkpoint FILE and --out FILE", 2)
+    options = parse(parser, arguments, "it takes --checkpoint FILE and --out FILE")
     if options.checkpoint is None or options.out is None:
         return complain("export needs --checkpoint FILE and --out FILE", 2)
     from lightning_modules.weights.export import export as write
@@ -196,12 +215,7 @@ def fuse(arguments: list[str]) -> int:
     parser.add_argument("runs", nargs="*", type=Path, help="folders of runs with a predictions.npz, or such files")
     parser.add_argument("--weights", type=float, nargs="+", help="of each run's scores; equal by default")
     parser.add_argument("--out", type=Path, help="file to write the fused predictions to, e.g. fused.npz")
-    try:
-        options, unknown = parser.parse_known_args(arguments)
-    except argparse.ArgumentError as error:
-        return complain(f"fuse: {error}", 2)
-    if unknown:
-        return complain(f"fuse: unknown argument {unknown[0]}; it takes runs, --weights and --out FILE", 2)
+    options = parse(parser, arguments, "it takes runs, --weights and --out FILE")
     if len(options.runs) < 2:
         return complain("fuse needs at least two runs, as in: fuse runs/sequence runs/graph", 2)
     from lightning_modules.metrics.late_fusion import fuse as average
@@ -268,12 +282,7 @@ def prepare(arguments: list[str]) -> int:
     )
     parser.add_argument("--short_side", type=int, default=128, help="of flow: pixels of a frame's shorter side")
     parser.add_argument("--weights", type=Path, help="of raft: file of torchvision's weights")
-    try:
-        options, unknown = parser.parse_known_args(arguments)
-    except argparse.ArgumentError as error:
-        return complain(f"prepare: {error}", 2)
-    if unknown:
-        return complain(f"prepare: unknown argument {unknown[0]}; --help tells which there are", 2)
+    options = parse(parser, arguments, "--help tells which there are")
     if options.dataset is None or options.root is None or options.out is None:
         return complain(
             "prepare needs a dataset, --root FOLDER and --out FOLDER, as in: prepare ntu --root A --out B", 2
@@ -324,13 +333,9 @@ def repeat(arguments: list[str]) -> int:
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="how many (default: 5)")
     add_metrics(parser)
     at = arguments.index("fit") if "fit" in arguments else len(arguments)
-    try:
-        options, unknown = parser.parse_known_args(arguments[:at])
-    except argparse.ArgumentError as error:
-        return complain(f"repeat: {error}", 2)
-    if unknown or at == len(arguments):
-        wrong = f"unknown argument {unknown[0]}" if unknown else "fit is missing"
-        return complain(f"repeat: {wrong}; as in: lightning repeat --seeds 5 fit --config skeleton.yaml", 2)
+    options = parse(parser, arguments[:at], "as in: lightning repeat --seeds 5 fit --config skeleton.yaml")
+    if at == len(arguments):
+        return complain("repeat: fit is missing; as in: lightning repeat --seeds 5 fit --config skeleton.yaml", 2)
     names, rest = split_configs(arguments[at + 1 :])
     from configs.repeat import Repeat
 
@@ -363,13 +368,9 @@ def summary(arguments: list[str]) -> int:
     parser.add_argument("runs", nargs="*", type=Path, help="run folders, or folders that hold runs seed_0, seed_1, ...")
     add_metrics(parser)
     parser.add_argument("--out", type=Path, help="a CSV file to write, too")
-    try:
-        options, unknown = parser.parse_known_args(arguments)
-    except argparse.ArgumentError as error:
-        return complain(f"summary: {error}", 2)
-    if unknown or not options.runs:
-        wrong = f"unknown argument {unknown[0]}" if unknown else "no folder given"
-        return complain(f"summary: {wrong}; as in: lightning summary runs/skeleton-seeds", 2)
+    options = parse(parser, arguments, "as in: lightning summary runs/skeleton-seeds")
+    if not options.runs:
+        return complain("summary: no folder given; as in: lightning summary runs/skeleton-seeds", 2)
     return summarise(options.runs, options.metrics, options.out)
 
 
@@ -417,12 +418,7 @@ def curves(arguments: list[str]) -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("curves.png"), help="the picture; the numbers go beside it, into a .csv"
     )
-    try:
-        options, unknown = parser.parse_known_args(arguments)
-    except argparse.ArgumentError as error:
-        return complain(f"curves: {error}", 2)
-    if unknown:
-        return complain(f"curves: unknown argument {unknown[0]}; it takes --metric NAME and --out FILE.png", 2)
+    options = parse(parser, arguments, "it takes --metric NAME and --out FILE.png")
     if not options.runs:
         return complain("curves needs folders of runs, as in: curves runs/skeleton none=runs/without", 2)
     from callbacks.curves import compare

@@ -8,6 +8,7 @@ from torch import Tensor
 
 LARGE = 2**24  # bytes
 
+
 def empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Allocate a tensor without filling it; on the CPU a large one in huge pages.
 
