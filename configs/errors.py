@@ -148,6 +148,8 @@ def _deepest(message: str) -> _Complaint:
     types = [one.text for one in found if re.fullmatch(r"Expected a (<class '.*'>|typing\.Literal\[.*\])", one.text)]
     names = [re.sub(r"^Expected a (<class '|typing\.Literal\[)|'>$|\]$", "", text) for text in types]
     telling = [one for one in found if one.text not in types]
+    # Of a union's classes, those that were not asked for only say so.
+    telling.sort(key=lambda one: " does not correspond to a subclass of " in one.text)
     return telling[0] if telling else found[0]._replace(expected=[name for name in names if name != "NoneType"])
 
 

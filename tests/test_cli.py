@@ -235,6 +235,14 @@ def test_wrong_config_is_one_line_with_its_place(old, new, message, folder, caps
     assert line.startswith(message)
 
 
+def test_refusal_by_one_of_several_classes_names_its_reason(folder, capsys):
+    crop = "{class_path: lightning_modules.views.multimodal.ClipCrop, init_args: {preprocessing: {std: [1.0]}}}"
+    (folder / "bad.yaml").write_text(f"base: transfer_teacher.yaml\nmodel: {{init_args: {{crop: {crop}}}}}\n")
+    code, line = complaint(["fit", "--config", "bad.yaml"], capsys)
+    assert code == 2
+    assert line.startswith("mean and std must be two numbers")
+
+
 def test_errors_of_a_run(folder, capsys):
     code, line = complaint(["fit", "--config", "toy.yaml", "--data.root", "missing"], capsys)
     assert (code, line) == (1, "no folder missing: give --data.root")
