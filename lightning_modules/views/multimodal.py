@@ -33,6 +33,8 @@ class CropBoxes(Rows):
         height: float32 (B,), in shares of the height.
         width: float32 (B,), in shares of the width.
         flipped: bool (B,), whether the crop is turned left to right.
+        colours: float32 (B, 3, 3), new colours of each of the old, as offsets from the crop's mean colour, which becomes
+            grey; None leaves them.
     """
 
     top: Tensor
@@ -40,6 +42,7 @@ class CropBoxes(Rows):
     height: Tensor
     width: Tensor
     flipped: Tensor
+    colours: Tensor | None = None
 
 
 # Of the short side (opts.py of kenshohara/3D-ResNets-PyTorch, 2017): four steps of 2^(-1/4).
@@ -100,9 +103,12 @@ class ClipCrop(CornerCrop):
         preprocessing: how clips are prepared; as the published networks take them by default, see ``DEFAULTS``.
         scales: see ``CornerCrop``, as the next one.
         flip_probability: see there.
+        recolour: whether training mixes the colours of RGB at random, one draw a clip, positive or negative, with no
+            more of its mean colour left than grey: for few videos, in which clothes and rooms tell the classes apart by
+            chance. Not in the thesis.
 
     Raises:
-        ValueError: as of ``CornerCrop``, or the preprocessing is of another modality.
+        ValueError: as of ``CornerCrop``, the preprocessing is of another modality, or colours are those of no RGB.
     """
 
     def __init__(
@@ -111,12 +117,26 @@ class ClipCrop(CornerCrop):
         preprocessing: Preprocessing | None = None,
         scales: tuple[float, ...] = SCALES,
         flip_probability: float = 0.5,
+        recolour: bool = False,
     ) -> None:
         super().__init__(scales, flip_probability)
+        if recolour and modality != "rgb":
+            raise ValueError(f"recolour is for modality rgb; {modality} has no colours")
+        self.recolour = recolour
         self.modality = modality
         self.preprocessing = preprocessing or DEFAULTS[modality]
         if self.preprocessing.modality != modality:
             raise ValueError(f"preprocessing is of {self.preprocessing.modality}, modality is {modality}")
+
+    def draw(self, num_clips: int, height: int, width: int, generator: torch.Generator) -> CropBoxes:
+        """Draw a box for each clip, and colours where they are mixed; see ``CornerCrop.draw``."""
+        boxes = super().draw(num_clips, height, width, generator)
+        if not self.recolour:
+            return boxes
+        noise = torch.randn((num_clips, 3, 3), generator=generator, device=generator.device)
+        sign = choose((num_clips,), (0.5, 0.5), generator).view(-1, 1, 1) * 2 - 1
+        own = torch.eye(3, device=generator.device) * sign
+        return dataclasses.replace(boxes, colours=(own + noise) / 2)
 
     def clips(self, batch: Mapping[str, object]) -> Tensor:
         """The clips of a ``MultimodalBatch``, (B, N, T, H, W, ...).
@@ -185,6 +205,9 @@ def crop_clips(clip: Tensor, boxes: CropBoxes, preprocessing: Preprocessing) -> 
             along_x = frames[:, 0]
             flipped = boxes.flipped[part].view(-1, 1, 1, 1)
             frames[:, 0] = torch.where(flipped, 1 - along_x, along_x)  # 0.5 is no movement
+        if boxes.colours is not None:
+            offset = frames - frames.mean((2, 3, 4), keepdim=True)
+            frames = torch.einsum("bij,bjthw->bithw", boxes.colours[part], offset) + 0.5
         output[part] = preprocessing.normalise(frames)
     return output
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lightning_modules.views.multimodal import DEPTH, CornerCrop, CropBoxes, crop_clips, resize_weights
+from lightning_modules.views.multimodal import DEPTH, ClipCrop, CornerCrop, CropBoxes, crop_clips, resize_weights
 from lightning_modules.weights import Preprocessing
 
 SIZE = 12
@@ -114,6 +114,25 @@ def test_the_centre_crop_is_the_largest_square() -> None:
     centre = CropBoxes(*(torch.tensor([v, v]) for v in (0.0, 1 / 6, 1.0, 2 / 3)), torch.tensor([False, False]))
     whole, cut = RGB(clip), crop_clips(clip, centre, RGB)  # which saw nothing beyond its left and right borders
     torch.testing.assert_close(whole[..., 1:-1], cut[..., 1:-1], rtol=1e-3, atol=1e-3)
+
+
+def test_colours_are_mixed_around_the_mean_colour() -> None:
+    clip = torch.randint(0, 256, (2, 1, 4, SIZE, SIZE, 3), dtype=torch.uint8, generator=generator())
+    plain = dataclasses.replace(RGB, mean=(0, 0, 0), std=(1, 1, 1))
+    drawn = ClipCrop("rgb", plain, (1.0,), 0.0, recolour=True).draw(2, SIZE, SIZE, generator())
+    assert drawn.colours is not None
+    view = ClipCrop("rgb", plain).random(clip, drawn)
+    pixels = clip[:, 0].double() / 255
+    for row in range(2):
+        offset = pixels[row] - pixels[row].mean((0, 1, 2))
+        mixed = torch.einsum("ij,thwj->ithw", drawn.colours[row].double(), offset) + 0.5
+        torch.testing.assert_close(view[row].double(), mixed, atol=1e-4, rtol=1e-4)
+    many = ClipCrop("rgb", plain, recolour=True).draw(400, SIZE, SIZE, generator()).colours
+    assert many is not None
+    own = many.diagonal(dim1=1, dim2=2).mean(1)
+    assert 0.4 < float((own > 0).float().mean()) < 0.6 and 0.4 < float(own.abs().mean()) < 0.7
+    with pytest.raises(ValueError, match="recolour is for modality rgb"):
+        ClipCrop("depth", recolour=True)
 
 
 def test_weights_of_a_resized_part_sum_to_one() -> None:
