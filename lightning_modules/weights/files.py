@@ -4,7 +4,7 @@ import json
 import pickle
 import re
 import zipfile
-from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,10 +115,20 @@ class _Ignored:
     def __setstate__(self, state: object) -> None: ...
 
 
-# A command's options (GDT), and the scaler of mixed precision (TCLR) by its names in past and present PyTorch.
-_HARMLESS = [
-    defaultdict,
-    (_Ignored, "argparse.Namespace"),
+def _plain_dict(factory: object = None) -> dict[Any, Any]:
+    """Stands in for a dictionary with defaults, which PyTorch refuses to fill."""
+    return {}
+
+
+# A command's options and the schedule of its rate (GDT), and the scaler of mixed precision (TCLR), by its names in past
+# and present PyTorch.
+_HARMLESS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    dict,
+    (_plain_dict, "collections.defaultdict"),
+    *(
+        (_Ignored, name)
+        for name in ("argparse.Namespace", "torch.optim.sgd.SGD", "torch.optim.lr_scheduler.MultiStepLR")
+    ),
     *(
         (_Ignored, f"torch.{module}.grad_scaler.{name}")
         for module in ("amp", "cuda.amp")

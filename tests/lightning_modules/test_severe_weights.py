@@ -108,7 +108,12 @@ def published(format: str, network: VideoNetwork) -> dict[str, Any]:
         sound = {"audio_network.base.conv1.weight": torch.zeros(4, 1, 7, 7)}
         heads = linear("mlp_v.block_forward.2") | linear("mlp_a.block_forward.2")
         model = prefixed("video_network.base.", state) | sound | heads
-        return {"epoch": 100, "model": model, "args": argparse.Namespace(hypothesis=7)}
+        weight = nn.Parameter(torch.ones(2))
+        optimizer = torch.optim.SGD([weight], 0.1, momentum=0.9)
+        weight.grad = torch.ones(2)
+        optimizer.step()
+        schedule = {"multiplier": 64, "after_scheduler": torch.optim.lr_scheduler.MultiStepLR(optimizer, [3])}
+        return {"model": model, "lr_scheduler": schedule, "args": argparse.Namespace(hypothesis=7)}
     return state | linear("fc")
 
 
