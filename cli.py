@@ -20,6 +20,7 @@ SUBCOMMANDS = {
     "prepare": "preprocess a dataset once, into files that its data module reads",
     "fuse": "average the scores that several runs predicted",
     "export": "turn a checkpoint into a safetensors file of the network alone",
+    "weights": "say what a weights file is and what of it would load; or list the published ones",
     "curves": "draw a logged number, such as the loss, of several runs in one picture",
 }
 
@@ -52,6 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
             return fuse(rest)
         if subcommand == "curves":
             return curves(rest)
+        if subcommand == "weights":
+            return weights(rest)
         if subcommand == "repeat":
             return repeat(rest)
         if subcommand == "summary":
@@ -425,6 +428,36 @@ def curves(arguments: list[str]) -> int:
 
     try:
         print(compare(options.runs, options.metric, options.out))
+    except (ValueError, OSError) as error:
+        return complain(str(error), 1)
+    return 0
+
+
+def weights(arguments: list[str]) -> int:
+    """Print what a weights file is and what of it would load, or which are published.
+
+    Args:
+        arguments: those after the subcommand.
+
+    Returns:
+        Exit code, as of ``main``.
+    """
+    parser = argparse.ArgumentParser(
+        "lightning weights",
+        usage="lightning weights show FILE [--network CLASS] | lightning weights list",
+        description=SUBCOMMANDS["weights"],
+        exit_on_error=False,
+    )
+    parser.add_argument("action", nargs="?", choices=["show", "list"], help="show a file, or list the published ones")
+    parser.add_argument("file", nargs="?", metavar="FILE", help="a weights file, or a name that list prints")
+    parser.add_argument("--network", metavar="CLASS", help="to be filled, e.g. R3D; by default what the file holds")
+    options = parse(parser, arguments, "as in: lightning weights show FILE --network R2Plus1D")
+    if options.action is None or (options.action == "show") != (options.file is not None):
+        return complain("weights: as in: lightning weights show FILE, or: lightning weights list", 2)
+    from lightning_modules.weights.contents import listing, show
+
+    try:
+        print(show(options.file, options.network) if options.action == "show" else listing())
     except (ValueError, OSError) as error:
         return complain(str(error), 1)
     return 0

@@ -29,6 +29,9 @@ class R2Plus1D(VideoResNet):
         batch_norm_eps: Added to the variance of each norm; 1e-3 in microsoft/CtP and fmthoker/tubelet-contrast.
         motion_stem: Start with temporal kernels in the stem that have zero mean over time, so that they answer to
             change only. The published networks do not.
+        dilated_last_stage: Make the first convolution of the last stage one 3x3x3 kernel that takes every other frame,
+            and its default temporal stride 1, so that twice the frames stay: the network of TCLR (Dave et al. 2022,
+            arXiv:2101.07974), DAVEISHAN/TCLR tclr_pretraining/model.py.
 
     Raises:
         ValueError: Not one positive number a stage, a stem stride below 1, or an unknown norm.
@@ -46,6 +49,7 @@ class R2Plus1D(VideoResNet):
         samples_per_norm: int | None = None,
         batch_norm_eps: float = 1e-5,
         motion_stem: bool = False,
+        dilated_last_stage: bool = False,
     ) -> None:
         super().__init__(
             widths,
@@ -57,6 +61,7 @@ class R2Plus1D(VideoResNet):
             samples_per_norm,
             batch_norm_eps,
             motion_stem,
+            dilated_last_stage=dilated_last_stage,
         )
         self.stem_width = max(1, 45 * widths[0] // 64) if stem_width is None else stem_width
         temporal = nn.Conv3d(self.stem_width, widths[0], kernel_size=(3, 1, 1), padding=(1, 0, 0), bias=False)

@@ -24,6 +24,7 @@ class R3D(VideoResNet):
         batch_norm_eps: Added to the variance of each norm; 1e-3 in microsoft/CtP and fmthoker/tubelet-contrast.
         motion_stem: Start with kernels in the stem that have zero mean over time, so that they answer to change only.
             The published networks do not.
+        dilated_last_stage: See `lightning_modules.networks.R2Plus1D`; here the kernel has its usual shape.
 
     Raises:
         ValueError: Not one positive number a stage, a stem stride below 1, or an unknown norm.
@@ -40,6 +41,7 @@ class R3D(VideoResNet):
         samples_per_norm: int | None = None,
         batch_norm_eps: float = 1e-5,
         motion_stem: bool = False,
+        dilated_last_stage: bool = False,
     ) -> None:
         super().__init__(
             widths,
@@ -51,6 +53,7 @@ class R3D(VideoResNet):
             samples_per_norm,
             batch_norm_eps,
             motion_stem,
+            dilated_last_stage=dilated_last_stage,
         )
         convolution = nn.Conv3d(
             3, widths[0], kernel_size=(3, 7, 7), stride=(1, stem_stride, stem_stride), padding=(1, 3, 3), bias=False

@@ -61,7 +61,7 @@ class BasicBlock(nn.Module):
 
 
 class VideoResNet(VideoNetwork):
-    """Keeps and checks what the residual networks have in common; `R2Plus1D` explains the arguments but the last.
+    """Keeps and checks what the residual networks have in common; `R2Plus1D` explains the arguments but ``expansion``.
 
     Args:
         expansion: Channels that a block gives for each of its stage's width.
@@ -82,6 +82,7 @@ class VideoResNet(VideoNetwork):
         batch_norm_eps: float,
         motion_stem: bool,
         expansion: int = 1,
+        dilated_last_stage: bool = False,
     ) -> None:
         check_norm(norm, samples_per_norm)
         if not widths or stem_stride < 1:
@@ -93,11 +94,13 @@ class VideoResNet(VideoNetwork):
         self.blocks = tuple(blocks)
         self.stem_stride = stem_stride
         self.spatial_strides = halving if spatial_strides is None else tuple(spatial_strides)
-        self.temporal_strides = halving if temporal_strides is None else tuple(temporal_strides)
+        in_time = (*halving[:-1], 1) if dilated_last_stage else halving
+        self.temporal_strides = in_time if temporal_strides is None else tuple(temporal_strides)
         self.norm = norm
         self.samples_per_norm = samples_per_norm
         self.batch_norm_eps = batch_norm_eps
         self.motion_stem = motion_stem
+        self.dilated_last_stage = dilated_last_stage
         for name in ("widths", "blocks", "spatial_strides", "temporal_strides"):
             values = getattr(self, name)
             if len(values) != len(widths) or min(values) < 1:
@@ -117,3 +120,15 @@ class VideoResNet(VideoNetwork):
             in_channels = self.expansion * width
             blocks += [build(in_channels, width, 1, 1, self.norm_layer) for _ in range(count - 1)]
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
+        if self.dilated_last_stage:
+            first = self.get_submodule(f"layer{len(self.widths)}.0.conv1")
+            assert isinstance(first, nn.Sequential)
+            first[0] = nn.Conv3d(
+                self.widths[-2:][0],
+                self.widths[-1],
+                kernel_size=3,
+                stride=(self.temporal_strides[-1], self.spatial_strides[-1], self.spatial_strides[-1]),
+                padding=(2, 1, 1),
+                dilation=(2, 1, 1),
+                bias=False,
+            )

@@ -4,6 +4,7 @@ import json
 import pickle
 import re
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lightning_modules.weights.header import HEADER_KEY, Header, WeightsError, read_header
+
+WRAPPERS = ("state_dict", "model")
+"""Where training code keeps a state dict among other things."""
 
 ACTIONS_KEY = "actions"
 """Where a checkpoint of recognition keeps the names of its classes."""
@@ -38,12 +42,12 @@ class WeightsFile:
 def read_weights_file(path: Path) -> WeightsFile:
     """Open a PyTorch or safetensors file. No code in it is run; PyTorch's zip files are mapped, not read.
 
-    The tensors are those under ``state_dict`` where there is one. The prefix ``module.`` of data-parallel training
-    is taken off where all keys have it, and ``_orig_mod.`` of compiled modules everywhere.
+    The tensors are those under ``state_dict`` or ``model`` where there is one. The prefix ``module.`` of data-parallel
+    training is taken off where all keys have it, and ``_orig_mod.`` of compiled modules everywhere.
 
     Raises:
         WeightsError: The file is missing, damaged, no weights file, needs unpickling of other objects than tensors,
-            or holds no tensors.
+            holds no tensors, or several state dicts.
     """
     if not path.is_file():
         raise WeightsError(f"{path} is not a file; check the path")
@@ -57,9 +61,7 @@ def read_weights_file(path: Path) -> WeightsFile:
         tensors, header = _read_safetensors(path)
     else:
         content = _read_torch(path, start)
-        tensors = content.get("state_dict", content)
-        if not isinstance(tensors, dict):
-            raise WeightsError(f"{path}: its state_dict is a {type(tensors).__name__}; save model.state_dict() there")
+        tensors = _state_dict(content, path)
         header = content.get(HEADER_KEY)
         actions = tuple(map(str, content.get(ACTIONS_KEY) or ()))
     others = [str(key) for key, value in tensors.items() if not isinstance(value, Tensor)]
@@ -71,6 +73,20 @@ def read_weights_file(path: Path) -> WeightsFile:
     if all(key.startswith("module.") for key in tensors):
         tensors = {key.removeprefix("module."): tensor for key, tensor in tensors.items()}
     return WeightsFile(path, tensors, None if header is None else read_header(header, str(path)), actions)
+
+
+def _state_dict(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The state dict of a file, which may lie among other things under one of `WRAPPERS`."""
+    wrapped = [name for name in WRAPPERS if isinstance(content.get(name), dict)]
+    if len(wrapped) > 1:
+        raise WeightsError(
+            f"{path} holds several state dicts ({', '.join(wrapped)}); save the one that you mean as a file of its own"
+        )
+    if not wrapped and "state_dict" in content:
+        kind = type(content["state_dict"]).__name__
+        raise WeightsError(f"{path}: its state_dict is a {kind}; save model.state_dict() there")
+    state: dict[str, Any] = content[wrapped[0]] if wrapped else content
+    return state
 
 
 def shorten(names: list[str], most: int = 3) -> str:
@@ -91,6 +107,36 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Any]:
         raise WeightsError(f"{path}: its header is damaged ({error}); export the weights again") from error
 
 
+class _Ignored:
+    """Stands in for what training code saves beside its tensors and weights do not need; its state is not kept."""
+
+    def __init__(self, *values: object) -> None: ...
+
+    def __setstate__(self, state: object) -> None: ...
+
+
+def _plain_dict(factory: object = None) -> dict[Any, Any]:
+    """Stands in for a dictionary with defaults, which PyTorch refuses to fill."""
+    return {}
+
+
+# A command's options and the schedule of its rate (GDT), and the scaler of mixed precision (TCLR), by its names in past
+# and present PyTorch.
+_HARMLESS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    dict,
+    (_plain_dict, "collections.defaultdict"),
+    *(
+        (_Ignored, name)
+        for name in ("argparse.Namespace", "torch.optim.sgd.SGD", "torch.optim.lr_scheduler.MultiStepLR")
+    ),
+    *(
+        (_Ignored, f"torch.{module}.grad_scaler.{name}")
+        for module in ("amp", "cuda.amp")
+        for name in ("GradScaler", "_refresh_per_optimizer_state")
+    ),
+]
+
+
 def _read_torch(path: Path, start: bytes) -> dict[str, Any]:
     if not start:
         raise WeightsError(f"{path} is empty; fetch it again")
@@ -104,14 +150,16 @@ def _read_torch(path: Path, start: bytes) -> dict[str, Any]:
     if is_zip and not any(name.endswith("data.pkl") for name in zipfile.ZipFile(path).namelist()):
         raise WeightsError(f"{path} is an ordinary zip archive; unpack it and give the weights file inside")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        with torch.serialization.safe_globals(_HARMLESS):
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
         forbidden = re.search(r"GLOBAL (\S+)", str(error))
         if forbidden is None:
             raise WeightsError(f"{path} is damaged or no PyTorch file; fetch it again") from error
         raise WeightsError(
             f"{path} holds more than tensors ({forbidden[1]}), and loading that would run code from the file. If you "
-            "trust it: save torch.load(path, weights_only=False)['state_dict'] with torch.save, and load that file"
+            "trust it: save torch.load(path, weights_only=False)['state_dict'], or ['model'], with torch.save, and "
+            "load that file"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)

@@ -112,8 +112,8 @@ def build_network(header: Header, source: str) -> Network:
     Raises:
         WeightsError: An architecture that `lightning_modules.networks` lacks, or arguments that it does not take.
     """
-    network_class = getattr(networks, header["architecture"], None)
-    if not (isinstance(network_class, type) and issubclass(network_class, Network)):
+    network_class = network_class_of(header["architecture"])
+    if network_class is None:
         raise WeightsError(
             f"{source} holds a {header['architecture']}, which lightning_modules.networks lacks; build the network "
             "yourself and fill it with load_weights"
@@ -122,6 +122,12 @@ def build_network(header: Header, source: str) -> Network:
         return network_class(**header["arguments"])
     except (TypeError, ValueError) as error:
         raise WeightsError(f"{source}: its header's arguments do not fit {header['architecture']}: {error}") from error
+
+
+def network_class_of(architecture: str) -> type[Network] | None:
+    """Class in `lightning_modules.networks` of a name, ``None`` where there is no such network."""
+    found = getattr(networks, architecture, None)
+    return found if isinstance(found, type) and issubclass(found, Network) else None
 
 
 def _version() -> str:

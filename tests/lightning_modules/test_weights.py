@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from network_fakes import pyvrl_state
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torchvision.models import video as torchvision_video
@@ -71,44 +72,6 @@ def write_checkpoint(path: Path, network: VideoNetwork, **header) -> Path:
     state |= {"queue.keys": torch.zeros(4, 8), "queue.count": torch.zeros((), dtype=torch.long)}
     zoo = describe(network, "TubeletContrast", "KineticsDataModule", FACTS) | header
     return save(path, {"state_dict": state, "zoo": zoo, "global_step": 3, "optimizer_states": []})
-
-
-def pyvrl_name(key: str) -> str:
-    """How pyvrl/models/backbones/r3d.py of CtP and tubelet-contrast names a tensor of ours."""
-    layers = {
-        "stem.0": "stem.conv_s",
-        "stem.1": "stem.bn_s",
-        "stem.3": "stem.conv_t",
-        "stem.4": "stem.bn_t",
-        "conv1.0.0": "conv1.conv_s",
-        "conv1.0.1": "conv1.bn_s",
-        "conv1.0.3": "conv1.conv_t",
-        "conv1.1": "bn1",
-        "conv2.0.0": "conv2.conv_s",
-        "conv2.0.1": "conv2.bn_s",
-        "conv2.0.3": "conv2.conv_t",
-        "conv2.1": "bn2",
-        "conv1.0": "conv1.conv",
-        "conv2.0": "conv2.conv",
-        "downsample.0": "downsample.conv",
-        "downsample.1": "downsample_bn",
-    }
-    owner, name = key.rsplit(".", 1)
-    block = ".".join(owner.split(".")[:2]) + "." if owner.startswith("layer") else ""
-    return f"{block}{layers[owner.removeprefix(block)]}.{name}"
-
-
-def pyvrl_state(network: VideoNetwork, prefix: str) -> dict[str, Tensor]:
-    state = network.state_dict()
-    if isinstance(network, I3D):
-        return {prefix + key: value for key, value in state.items()}
-    names = {key: pyvrl_name(key) for key in state}
-    if isinstance(network, R3D):
-        stem = {"stem.conv_s": "stem.conv", "stem.bn_s": "stem.bn"}
-        names = {
-            k: stem[v.rsplit(".", 1)[0]] + "." + v.rsplit(".", 1)[1] if k[:4] == "stem" else v for k, v in names.items()
-        }
-    return {prefix + names[key]: value for key, value in state.items()}
 
 
 def tubelet_contrast_state(network: VideoNetwork) -> dict[str, Tensor]:
@@ -291,8 +254,8 @@ def test_formats_are_checked(tmp_path) -> None:
     assert load_weights(narrow(), plain, format="torchvision").format == "torchvision"
     with pytest.raises(WeightsError, match=r"is not a ctp file; its keys are stem.0.weight"):
         load_weights(narrow(), plain, format="ctp")
-    with pytest.raises(WeightsError, match="format 'moco' is unknown"):
-        load_weights(narrow(), plain, format="moco")
+    with pytest.raises(WeightsError, match="format 'simclr' is unknown"):
+        load_weights(narrow(), plain, format="simclr")
     other = save(tmp_path / "other.pth", {"encoder.weight": torch.ones(1)})
     with pytest.raises(WeightsError, match=r"is not one of checkpoint, .*; its keys are encoder.weight"):
         load_weights(narrow(), other)

@@ -40,6 +40,7 @@ class Importer:
         networks: By the name of our class, the networks that the source published.
         flow_networks: The same of networks that take optical flow, which the two channels of ``conv1`` tell.
         needs_header: Whether the file must carry our header.
+        bgr: Whether the source's clips have blue first: the first convolution is then turned to take ours, red first.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Importer:
     networks: Mapping[str, PublishedNetwork] = field(default_factory=dict)
     flow_networks: Mapping[str, PublishedNetwork] = field(default_factory=dict)
     needs_header: bool = False
+    bgr: bool = False
 
     def recognises(self, keys: Collection[str], has_header: bool) -> bool:
         """Whether a file with these keys is the source's."""
@@ -105,4 +107,6 @@ class Importer:
                 dropped.append(key)
             else:
                 unknown.append(key)
+        if self.bgr and (stem := converted.get("stem.0.weight")) is not None and stem.ndim == 5:
+            converted["stem.0.weight"] = stem.flip(1)
         return converted, dropped, unknown

@@ -2,22 +2,27 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-from torch import Tensor, nn
+from typing import Literal
 
 from lightning_modules.networks import Network, VideoNetwork
 from lightning_modules.weights import catalogue
 from lightning_modules.weights.files import WeightsFile, read_weights_file, shorten
 from lightning_modules.weights.header import WeightsError
-from lightning_modules.weights.importers.architecture import architecture_of
+from lightning_modules.weights.importers.avid_cma import AVID_CMA
+from lightning_modules.weights.importers.comparison import compare, remedy
 from lightning_modules.weights.importers.ctp import CTP
+from lightning_modules.weights.importers.gdt import GDT
 from lightning_modules.weights.importers.hara import HARA_2017, HARA_2020, HARA_RESNEXT
 from lightning_modules.weights.importers.importer import Importer
+from lightning_modules.weights.importers.moco import MOCO
+from lightning_modules.weights.importers.pretext_contrast import PRETEXT_CONTRAST
+from lightning_modules.weights.importers.rspnet import RSPNET
+from lightning_modules.weights.importers.selavi import SELAVI
 from lightning_modules.weights.importers.skeleton_contrast import SKELETON_CONTRAST
+from lightning_modules.weights.importers.tclr import TCLR
 from lightning_modules.weights.importers.torchvision import TORCHVISION
 from lightning_modules.weights.importers.tubelet_contrast import TUBELET_CONTRAST
 from lightning_modules.weights.importers.zoo import (
@@ -30,7 +35,21 @@ from lightning_modules.weights.importers.zoo import (
 )
 
 Format = Literal[
-    "auto", "checkpoint", "safetensors", "tubelet_contrast", "skeleton_contrast", "ctp", "torchvision", "hara"
+    "auto",
+    "checkpoint",
+    "safetensors",
+    "tubelet_contrast",
+    "skeleton_contrast",
+    "moco",
+    "selavi",
+    "pretext_contrast",
+    "rspnet",
+    "avid_cma",
+    "ctp",
+    "tclr",
+    "gdt",
+    "torchvision",
+    "hara",
 ]
 
 # The first that recognises a file reads it: from the most to the least particular.
@@ -43,15 +62,19 @@ IMPORTERS = (
     SAFETENSORS,
     TUBELET_CONTRAST,
     SKELETON_CONTRAST,
+    MOCO,
+    SELAVI,
+    PRETEXT_CONTRAST,
+    RSPNET,
+    AVID_CMA,
     CTP,
+    TCLR,
+    GDT,
     TORCHVISION,
     HARA_RESNEXT,
     HARA_2020,
     HARA_2017,
 )
-
-# What a network may do otherwise than in the run that its weights come from; all else changes its features.
-_FREE_ARGUMENTS = {"samples_per_norm", "motion_stem", "batch_norm_eps", "dropout"}
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +91,7 @@ class LoadReport:
         dropped: Keys of the file that the backbone does not need: heads, momentum copies, queues.
         fresh: Tensors of the network that the file lacks; only batch norm's batch counters may be.
         batch_norm_eps: What the batch norms now add to the variance, where the file's source fixes it.
+        turned: Whether the first convolution was turned from colours with blue first to red first.
     """
 
     path: Path
@@ -77,11 +101,13 @@ class LoadReport:
     dropped: tuple[str, ...]
     fresh: tuple[str, ...]
     batch_norm_eps: float | None
+    turned: bool = False
 
     def __str__(self) -> str:
         """One line; keys are grouped by their first part."""
         line = f"{self.architecture} filled from {self.path} ({self.format}, {self.loaded} tensors)"
-        line += f"; dropped {_grouped(self.dropped)}; fresh {_grouped(self.fresh)}"
+        line += f"; dropped {grouped(self.dropped)}; fresh {grouped(self.fresh)}"
+        line += "; first convolution turned from BGR to RGB" if self.turned else ""
         return line if self.batch_norm_eps is None else f"{line}; batch norm eps {self.batch_norm_eps:g}"
 
 
@@ -115,12 +141,12 @@ def load_weights(
 ) -> LoadReport:
     """Fill a network from a file, in place.
 
-    Understood are this project's checkpoints and safetensors files, torchvision's, microsoft/CtP's,
+    Understood are this project's checkpoints and safetensors files, torchvision's, those of the SEVERE benchmark's
+    nine methods (MoCo, VideoMoCo, SeLaVi, Pretext-Contrast, RSPNet, AVID-CMA, CtP, TCLR, GDT),
     kenshohara/3D-ResNets-PyTorch's (and craston/MARS'), fmthoker/tubelet-contrast's and fmthoker/skeleton-contrast's;
-    they are told apart by their keys. Of a file with
-    several networks the one of this network's class is taken. Every key of the file is used, or dropped by name; every
-    tensor of the network is found (batch norm's batch counters, which old files lack, excepted). Batch norm's eps is
-    set to that of the source. Nothing is downloaded.
+    they are told apart by their keys. Of a file with several networks the one of this network's class is taken. Every
+    key of the file is used, or dropped by name; every tensor of the network is found (batch norm's batch counters,
+    which old files lack, excepted). Batch norm's eps is set to that of the source. Nothing is downloaded.
 
     Args:
         network: Backbone to fill.
@@ -162,88 +188,26 @@ def fill(network: Network, file: WeightsFile, importer: Importer, adapt_input: b
     Raises:
         WeightsError: The file does not fit the network.
     """
+    compared = compare(network, file, importer, adapt_input)
     architecture = type(network).__name__
-    tensors, dropped, unknown = importer.convert(file.tensors, architecture)
-    own = network.state_dict()
-    source = _source_arguments(file, importer, architecture, tensors)
-    if adapt_input and isinstance(network, VideoNetwork):
-        tensors, source = _with_channels(network, tensors), {**source, "in_channels": network.in_channels}
-    absent = [key for key in own if key not in tensors]
-    fresh = [key for key in absent if key.endswith(".num_batches_tracked")]
-    problems = [
-        _listed("missing", [key for key in absent if key not in fresh]),
-        _listed("unexpected", [key for key in tensors if key not in own] + unknown),
-        _listed("of another shape", _misshapen(tensors, own)),
-        _listed("set otherwise", _changed(source, network)),
-    ]
-    if any(problems):
+    if compared.problems:
         raise WeightsError(
-            f"{file.path} ({importer.name}) does not fit {architecture}: {'; '.join(filter(None, problems))}. "
-            f"{_remedy(file, tensors, architecture)}"
+            f"{file.path} ({importer.name}) does not fit {architecture}: {'; '.join(compared.problems)}. "
+            f"{remedy(file, importer, compared.tensors, architecture)}"
         )
-    network.load_state_dict(tensors, strict=False)
-    eps = source.get("batch_norm_eps")
+    network.load_state_dict(compared.tensors, strict=False)
+    eps = compared.source.get("batch_norm_eps")
     if eps is not None and isinstance(network, VideoNetwork):
         network.set_batch_norm_eps(eps)
+    loaded = len(network.state_dict()) - len(compared.fresh)
     report = LoadReport(
-        file.path, importer.name, architecture, len(own) - len(fresh), tuple(dropped), tuple(fresh), eps
+        file.path, importer.name, architecture, loaded, compared.dropped, compared.fresh, eps, importer.bgr
     )
     _log.info("%s", report)
     return report
 
 
-def _with_channels(network: VideoNetwork, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give the first convolution the network's channels: means over the file's, of the same sum."""
-    stem = next(f"{name}.weight" for name, module in network.named_modules() if isinstance(module, nn.Conv3d))
-    kernel = tensors.get(stem)
-    if kernel is None or kernel.ndim != 5 or kernel.shape[1] == network.in_channels:
-        return dict(tensors)
-    shared = kernel.sum(1, keepdim=True) / network.in_channels
-    return {**tensors, stem: shared.expand(-1, network.in_channels, -1, -1, -1).clone()}
-
-
-def _misshapen(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
-    return [
-        f"{key} ({'x'.join(map(str, tensor.shape))} in the file, {'x'.join(map(str, own[key].shape))} in the network)"
-        for key, tensor in tensors.items()
-        if key in own and tensor.shape != own[key].shape
-    ]
-
-
-def _source_arguments(
-    file: WeightsFile, importer: Importer, architecture: str, tensors: Mapping[str, Tensor]
-) -> Mapping[str, Any]:
-    """Arguments of the network of an architecture that a file holds, as far as they are known."""
-    if file.header is not None:
-        return file.header["arguments"] if file.header["architecture"] == architecture else {}
-    published = importer.published(architecture, tensors)
-    return published.arguments if published else {}
-
-
-def _changed(source: Mapping[str, Any], network: Network) -> list[str]:
-    """Arguments that leave all shapes alone and yet make another network, such as strides."""
-    arguments = network.arguments
-    return [
-        f"{name} ({value} in the file, {arguments.get(name)} in the network)"
-        for name, value in source.items()
-        if name not in _FREE_ARGUMENTS and arguments.get(name) != value
-    ]
-
-
-def _remedy(file: WeightsFile, tensors: Mapping[str, Tensor], architecture: str) -> str:
-    if file.header is not None:
-        arguments = ", ".join(f"{name}={value}" for name, value in file.header["arguments"].items())
-        return f"It holds {file.header['architecture']}({arguments}): configure the network like that"
-    found = architecture_of(tensors)
-    if found is not None and found != architecture:
-        return f"It looks like a {found}: set the network to lightning_modules.networks.{found}"
-    return "Set the network's widths, blocks and norm (hidden_dim, channels) to those of the file, or take another file"
-
-
-def _listed(what: str, names: list[str]) -> str:
-    return f"{len(names)} {what} ({shorten(names)})" if names else ""
-
-
-def _grouped(keys: tuple[str, ...]) -> str:
+def grouped(keys: tuple[str, ...]) -> str:
+    """Keys by their first part, with their numbers; ``none`` where there are none."""
     counts = Counter(key.split(".")[0] + (".*" if "." in key else "") for key in keys)
     return ", ".join(f"{name} ({count})" if count > 1 else name for name, count in counts.items()) or "none"

@@ -1,0 +1,61 @@
+"""Published weights: where they come from and what was reported of them. Nothing here is downloaded."""
+
+import difflib
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from lightning_modules.weights.catalogue import hara, severe, torchvision, tubelet_contrast
+from lightning_modules.weights.catalogue.entry import Entry
+from lightning_modules.weights.header import WeightsError
+
+CATALOGUE: Mapping[str, Entry] = {
+    **tubelet_contrast.ENTRIES,
+    **severe.ENTRIES,
+    **torchvision.ENTRIES,
+    **hara.ENTRIES,
+}
+
+
+def place(entry: Entry, folder: Path | None = None) -> Path:
+    """Where the file of an entry is kept, whether or not it is there; ``folder`` as of `locate`."""
+    return (folder or Path("~/.cache/video-efficient-zoo").expanduser()) / entry.file_name
+
+
+def locate(source: str | Path, folder: Path | None = None) -> Path:
+    """The file that a path or a catalogue name means.
+
+    Args:
+        source: A path, or a name in `CATALOGUE`.
+        folder: Where files of the catalogue are kept; ``None``: ``~/.cache/video-efficient-zoo``.
+
+    Raises:
+        WeightsError: No such file or name, the catalogue's file is not there (the message says where to get it and
+            where to put it), or its digest is another.
+    """
+    path = Path(source).expanduser()
+    if path.exists():
+        return path
+    entry = CATALOGUE.get(str(source))
+    if entry is None:
+        near = difflib.get_close_matches(str(source), CATALOGUE, n=3, cutoff=0.3)
+        hint = f"near names: {', '.join(near)}" if near else "check the path; 'lightning weights list' prints the names"
+        raise WeightsError(f"{source} is neither a file nor a name in the catalogue; {hint}")
+    path = place(entry, folder)
+    if not path.is_file():
+        origin = (
+            f"fetch it from {entry.origin}"
+            if entry.origin
+            else f"its source has not published it ({entry.page}); with a copy"
+        )
+        raise WeightsError(
+            f"{source} is not on this machine, and nothing is downloaded: {origin}, save it as {path} or give its path"
+        )
+    if entry.sha256 is not None:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if not digest.startswith(entry.sha256):
+            raise WeightsError(
+                f"{path} is not {source}: its SHA-256 is {digest}, not {entry.sha256}...; fetch {entry.origin} again"
+            )
+    return path
