@@ -33,8 +33,8 @@ class CropBoxes(Rows):
         height: float32 (B,), in shares of the height.
         width: float32 (B,), in shares of the width.
         flipped: bool (B,), whether the crop is turned left to right.
-        colours: float32 (B, 3, 3), new colours of each of the old, as offsets from the crop's mean colour, which becomes
-            grey; None leaves them.
+        colours: float32 (B, 3, 3), each new colour as a sum of the old ones, as offsets from the crop's mean colour,
+            which becomes grey; None leaves them.
     """
 
     top: Tensor
