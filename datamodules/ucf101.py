@@ -124,7 +124,7 @@ def read_classes(file: Path) -> list[str]:
     Raises:
         ValueError: the list is missing or empty, or a line is another.
     """
-    names = []
+    names: list[str] = []
     for number, line in read_lines(file):
         first, _, name = line.partition(" ")
         if first != str(len(names) + 1) or not name.strip():
