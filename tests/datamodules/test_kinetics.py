@@ -119,14 +119,14 @@ def test_names_are_matched_by_folder_unless_they_are_unique(tmp_path: Path) -> N
     clip = "abcdefghij-_000001_000011"
     touch(tmp_path, "train/a_b/1.mp4", "val/a_b/1.mp4", "train/c/1.avi", f"other/{clip}.mkv", "other/klmnopqrst_.mp4")
     videos = VideoIndex(tmp_path)
-    assert videos.find("a b/1", "train") == "train/a_b/1.mp4"
-    assert videos.find("a b/1.webm", "val") == "val/a_b/1.mp4"
-    assert videos.find("/data/kinetics/train/c/1.mp4", "val") == "train/c/1.avi"
-    assert videos.find("d/1.mp4", "train") is None
-    assert videos.find(f"renamed class/{clip}", "train") == f"other/{clip}.mkv"
-    assert videos.find(clip[:11], "train") == f"other/{clip}.mkv"
-    assert videos.find("x/klmnopqrst__000005_000015.mp4", "val") == "other/klmnopqrst_.mp4"
-    assert videos.find("2.mp4", "train") is None
+    assert videos.find_in("a b/1", "train") == "train/a_b/1.mp4"
+    assert videos.find_in("a b/1.webm", "val") == "val/a_b/1.mp4"
+    assert videos.find_in("/data/kinetics/train/c/1.mp4", "val") == "train/c/1.avi"
+    assert videos.find_in("d/1.mp4", "train") is None
+    assert videos.find_in(f"renamed class/{clip}", "train") == f"other/{clip}.mkv"
+    assert videos.find_in(clip[:11], "train") == f"other/{clip}.mkv"
+    assert videos.find_in("x/klmnopqrst__000005_000015.mp4", "val") == "other/klmnopqrst_.mp4"
+    assert videos.find_in("2.mp4", "train") is None
 
 
 def test_missing_videos_are_counted_listed_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -261,3 +261,29 @@ def test_probe_loaders_read_both_lists_as_in_evaluation(tmp_path: Path) -> None:
     capped = made(tmp_path, probe_samples=2, **arguments).probe_dataloaders()
     assert capped is not None
     assert [len(next(iter(loader))["path"]) for loader in capped] == [2, 2]
+
+
+def test_linear_evaluation_has_names_few_samples_and_resized_crops(tmp_path: Path) -> None:
+    rows = [(name, f"{name[0]}{number:010}") for name in ("zumba", "air drumming") for number in range(6)]
+    text = HEADER + "".join(f"{name},{clip},0,10,train,0\n" for name, clip in rows)
+    (tmp_path / "train.csv").write_text(text)
+    (tmp_path / "val.csv").write_text(text.replace("train", "val"))
+    for name, clip in rows:
+        write_video(tmp_path / name / f"{clip}_000000_000010.mp4", 12)
+    data = made(tmp_path, samples=4, random_resized_crop=True, crop_size=32, short_sides=(36,), num_workers=0)
+    assert data.class_names == ["air drumming", "zumba"]
+    assert sorted(data.train_samples.labels.tolist()) == [0, 0, 1, 1]
+    assert len(data.val_samples) == 12
+    dataset = data.train_dataloader().dataset
+    assert dataset.random_resized_crop
+    batch = next(iter(data.train_dataloader()))
+    assert batch["clip"].shape[1:] == (1, 16, 32, 32, 3)
+    assert made(tmp_path, samples=4).train_samples.labels.equal(data.train_samples.labels)
+    fails("samples=13 must be at least 1 and at most the 12 labelled", tmp_path, samples=13)
+
+
+@pytest.mark.parametrize("line", ["zumba,bbbbbbbbbbb,0", "zumba,bbbbbbbbbbb,0,ten,val,0", ",bbbbbbbbbbb,0,10,val,0"])
+def test_a_bad_row_of_a_csv_is_named(line: str, tmp_path: Path) -> None:
+    (tmp_path / "val.csv").write_text(f"{HEADER}zumba,aaaaaaaaaaa,0,10,val,0\n\n{line}\n")
+    with pytest.raises(ValueError, match=r"val.csv:4: `.*` has no label or no whole seconds; mend or remove the line"):
+        read_csv(tmp_path / "val.csv", "val")

@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pytest
+
+from datamodules.listed_videos import ListedVideo, ListedVideoDataModule, VideoFiles, find_lists, read_lines
+from tests.fakes import write_video
+from tests.listed_fakes import fails, report, rows, touch
+
+
+class Listed(ListedVideoDataModule):
+    """Lists that are given."""
+
+    official_counts = None
+    train: list[ListedVideo]
+    test: list[ListedVideo]
+
+    def read_lists(self) -> tuple[list[ListedVideo], list[ListedVideo]]:
+        self.class_names = ["a", "b"]
+        return self.train, self.test
+
+
+def listed(root: Path, train: list[ListedVideo], test: list[ListedVideo], samples: int | None = None) -> Listed:
+    data = Listed(root, samples=samples, num_workers=0)
+    data.train, data.test = train, test
+    return data
+
+
+def test_the_file_name_decides_then_folders_then_the_extension(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "x/one.mp4",
+        "a b/two.avi",
+        "c/two.avi",
+        "c/two.mp4",
+        "deep/d_e/f/three.avi",
+        "deep/d_g/f/three.avi",
+        "Case.avi",
+        "twice.avi",
+        "TWICE.avi",
+        "dots.in.name.mkv",
+    )
+    files = VideoFiles(tmp_path)
+    assert files.count == 10
+    assert files.find("elsewhere/one.webm") == "x/one.mp4"
+    assert files.find("one") == "x/one.mp4"
+    assert files.find("a_b/two.mp4") == "a b/two.avi"
+    assert files.find("c/two.mp4") == "c/two.mp4"
+    assert files.find("/data/c/two.MP4") in ("c/two.avi", "c/two.mp4")
+    assert files.find("d g/f/three") == "deep/d_g/f/three.avi"
+    assert files.find("cASE.mp4") == "Case.avi"
+    assert files.find("TWICE.mp4") == "TWICE.avi"
+    assert files.find("Twice.mp4") is None
+    assert files.find("dots.in.name") == "dots.in.name.mkv"
+    assert files.find("dots.in") is None
+
+
+def test_lists_are_looked_for_where_archives_put_them(tmp_path: Path) -> None:
+    touch(tmp_path, "data/videos/a.mp4", "data/lists/a.txt", "own/a.txt")
+    root = tmp_path / "data/videos"
+    assert find_lists(root, None, "lists", "a.txt") == tmp_path / "data/lists"
+    assert find_lists(root, tmp_path / "own", "lists", "a.txt") == tmp_path / "own"
+    assert find_lists(root, "../lists", "other", "*.txt").resolve() == tmp_path / "data/lists"
+    with pytest.raises(ValueError, match=r"b.txt: no such list in .*; put the official lists there, or set lists"):
+        find_lists(root, None, "lists", "b.txt")
+
+
+def test_lines_keep_their_numbers(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbf\r\n a b \r\n\n\t\nc\xff")
+    assert list(read_lines(tmp_path / "list.txt")) == [(2, "a b"), (5, "c\udcff")]
+    with pytest.raises(ValueError, match=r"none.txt: no such list; put the official one there"):
+        list(read_lines(tmp_path / "none.txt"))
+
+
+def test_segments_of_found_videos_stay_with_them(tmp_path: Path) -> None:
+    write_video(tmp_path / "long.mp4", 50)
+    train = [ListedVideo("gone.mp4", 0, (0.0, 1.0)), ListedVideo("long.mp4", 1, (0.4, 0.8)), ListedVideo("long", 0)]
+    data = listed(tmp_path, train, [ListedVideo("long", 0, (1.0, 2.0))])
+    data.setup("fit")
+    assert rows(data.train_samples, tmp_path) == [("long.mp4", 1), ("long.mp4", 0)]
+    assert [data.train_samples.segment(row) for row in range(2)] == [(0.4, 0.8), (0.0, float("inf"))]
+    assert data.val_samples.segment(0) == (1.0, 2.0)
+    assert next(iter(data.test_dataloader()))["clip"].shape == (1, 10, 32, 112, 112, 3)
+
+
+def test_few_samples_are_of_those_on_the_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    touch(tmp_path, *(f"{label}{number}.mp4" for label in "ab" for number in range(10)))
+    train = [ListedVideo(f"{label}{number}", "ab".index(label)) for label in "ab" for number in range(12)]
+    data = listed(tmp_path, train, [ListedVideo("a0", 0)], samples=6)
+    line = report(data, tmp_path / "run", caplog)
+    assert sorted(data.train_samples.labels.tolist()) == [0, 0, 0, 1, 1, 1]
+    assert len(data.val_samples) == 1
+    assert "6 training videos, 1 for evaluation, 2 classes; these are chosen from 20, seed 0; 4 listed" in line
+    fails("samples=21 must be at least 1 and at most the 20 labelled", listed(tmp_path, train, train, samples=21))
+    with pytest.raises(ValueError, match="samples=0 must be at least 1"):
+        listed(tmp_path, train, train, samples=0)
