@@ -16,7 +16,7 @@ occur.
 
 Tree: videos ``P01_01.MP4`` anywhere below ``root``: in ``P01/videos``, as they are handed out, or flat. Lists
 ``EPIC_100_train.csv``, ``EPIC_100_validation.csv``, ``EPIC_100_verb_classes.csv`` and ``EPIC_100_noun_classes.csv`` in
-``root`` or ``root/annotations``. ``lightning prepare epic`` cuts the actions out of the videos, a small file
+``root``, or in a folder ``annotations`` in or beside it. ``lightning prepare epic`` cuts the actions out of the videos, a small file
 ``<narration id>.mp4`` each: reading one of half an hour in full HD at random takes some twenty times as long.
 
 A segment is told by ``start_timestamp`` and ``stop_timestamp``. ``start_frame`` and ``stop_frame`` number the published
@@ -73,7 +73,7 @@ class EpicKitchensDataModule(ListedVideoDataModule):
     Args:
         root: folder of the videos, or of what ``lightning prepare epic`` made of them; nested or flat.
         target: what the classes are; actions are the pairs of verb and noun in either list, in order of both numbers.
-        annotations: folder of the lists; ``root`` or ``root/annotations`` when None.
+        lists: folder of the lists; ``root``, or a folder ``annotations`` in or beside it, when None.
         trimmed: whether ``root`` holds a file for each action.
         num_frames: see ``ListedVideoDataModule``, as all that follow.
         num_clips: see there.
@@ -102,7 +102,7 @@ class EpicKitchensDataModule(ListedVideoDataModule):
         self,
         root: str | Path,
         target: Target = "verb",
-        annotations: str | Path | None = None,
+        lists: str | Path | None = None,
         trimmed: bool = False,
         num_frames: int = 32,
         num_clips: int = 1,
@@ -141,7 +141,7 @@ class EpicKitchensDataModule(ListedVideoDataModule):
             seed=seed,
         )
         self.target: Target = target
-        self.annotations = annotations
+        self.lists = lists
         self.trimmed = trimmed
         self.pairs: list[tuple[int, int]] = []
 
@@ -172,12 +172,12 @@ class EpicKitchensDataModule(ListedVideoDataModule):
         return [listed(row) for row in train], [listed(row) for row in val]
 
     def _file(self, name: str) -> Path:
-        return find_list(self.root, self.annotations, f"EPIC_100_{name}.csv")
+        return find_list(self.root, self.lists, f"EPIC_100_{name}.csv")
 
 
-def find_list(root: Path, annotations: str | Path | None, name: str) -> Path:
+def find_list(root: Path, lists: str | Path | None, name: str) -> Path:
     """Return an official list, as of ``readers.annotations.find_file``."""
-    return find_file(root, annotations, ("annotations",), (name,))
+    return find_file(root, lists, ("annotations",), (name,))
 
 
 def is_video(name: str) -> bool:

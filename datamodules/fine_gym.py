@@ -19,7 +19,7 @@ measure is mean class accuracy.
 
 Tree: an element is a file ``<YouTube id>_E_<start>_<end>_A_<start>_<end>.mp4`` (any extension of videos), anywhere
 below ``root``; ``lightning prepare finegym`` cuts them out of the raw videos. Lists and ``gym99_categories.txt`` lie in
-``root`` or in ``root/annotations``. A left-right flip keeps the label: no class names a side.
+``root``, or in a folder ``annotations`` in or beside it. A left-right flip keeps the label: no class names a side.
 """
 
 from pathlib import Path
@@ -63,7 +63,7 @@ class FineGymDataModule(ListedVideoDataModule):
     Args:
         root: folder of the elements' files, nested or flat.
         subset: which classes, as above.
-        annotations: folder of the lists and categories; ``root`` or ``root/annotations`` when None.
+        lists: folder of the lists and categories; ``root``, or a folder ``annotations`` in or beside it, when None.
         num_frames: see ``ListedVideoDataModule``, as all that follow.
         num_clips: see there.
         strides: see there.
@@ -89,7 +89,7 @@ class FineGymDataModule(ListedVideoDataModule):
         self,
         root: str | Path,
         subset: Subset = "gym99",
-        annotations: str | Path | None = None,
+        lists: str | Path | None = None,
         num_frames: int = 32,
         num_clips: int = 1,
         strides: tuple[int, ...] = (2,),
@@ -127,7 +127,7 @@ class FineGymDataModule(ListedVideoDataModule):
             seed=seed,
         )
         self.subset: Subset = subset
-        self.annotations = annotations
+        self.lists = lists
         self.categories: list[Category] = []
 
     @property
@@ -156,4 +156,4 @@ class FineGymDataModule(ListedVideoDataModule):
         return [ListedVideo(name, label - first) for name, label in elements if first <= label < end]
 
     def _file(self, names: tuple[str, ...]) -> Path:
-        return find_file(self.root, self.annotations, ("annotations",), names)
+        return find_file(self.root, self.lists, ("annotations",), names)

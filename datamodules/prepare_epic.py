@@ -22,7 +22,7 @@ def prepare_epic(
     Args:
         root: folder of the videos ``P01_01.MP4``, nested or flat.
         out: folder of the actions, ``<narration id>.mp4``; ``data.root`` of EpicKitchensDataModule(trimmed=True).
-        annotations: folder of the lists; ``root`` or ``root/annotations`` when None.
+        annotations: folder of the lists; ``root``, or a folder ``annotations`` in or beside it, when None.
         short_side: pixels; see ``cut_out``.
         workers: see there.
         progress: see there.

@@ -13,7 +13,8 @@ These are the official training and validation lists (thesis, B.2.1); the 27,157
 
 Tree: videos ``<id>.webm`` (or .mp4, .avi: re-encoded copies) anywhere below ``root``, such as in
 ``20bn-something-something-v2``; lists ``labels.json``, ``train.json`` and ``validation.json``, or with the prefix
-``something-something-v2-``, in ``root`` or its folder ``annotations`` or ``labels``. A list is an array of
+``something-something-v2-``, in ``root``, or in a folder ``annotations`` or ``labels`` in or
+beside it. A list is an array of
 ``{id, label, template, placeholders}``; the class is what ``labels.json`` gives for the template without brackets.
 
 A left-right flip changes labels: "Pushing something from left to right", "Turning the camera left while filming
@@ -41,7 +42,7 @@ class SomethingSomethingDataModule(ListedVideoDataModule):
 
     Args:
         root: folder of the videos, nested or flat.
-        annotations: folder of the lists; ``root`` or a folder in it, as above, when None.
+        lists: folder of the lists; ``root`` or a folder as above when None.
         suffix: of a video to take where there are several of one id.
         subset: share of the training list, drawn at random: 0.25 for SSv2-Sub (appendix C.4). The thesis says 25 % and
             34,409 videos, which are 20.4 % of 168,913; the share is followed, 42,228 videos.
@@ -72,7 +73,7 @@ class SomethingSomethingDataModule(ListedVideoDataModule):
     def __init__(
         self,
         root: str | Path,
-        annotations: str | Path | None = None,
+        lists: str | Path | None = None,
         suffix: str = ".webm",
         subset: float = 1.0,
         subset_seed: int = 0,
@@ -114,7 +115,7 @@ class SomethingSomethingDataModule(ListedVideoDataModule):
         )
         if not 0 < subset <= 1:
             raise ValueError(f"subset={subset} is not a share of the videos; give a number in (0, 1], such as 0.25")
-        self.annotations = annotations
+        self.lists = lists
         self.suffix = f".{suffix.removeprefix('.')}"
         self.subset = subset
         self.subset_seed = subset_seed
@@ -140,7 +141,7 @@ class SomethingSomethingDataModule(ListedVideoDataModule):
 
     def _file(self, name: str) -> Path:
         names = (f"something-something-v2-{name}.json", f"{name}.json")
-        return find_file(self.root, self.annotations, FOLDERS, names)
+        return find_file(self.root, self.lists, FOLDERS, names)
 
 
 def read_labels(file: Path) -> dict[str, int]:

@@ -15,21 +15,22 @@ def find_file(root: Path, given: str | Path | None, folders: Sequence[str], name
 
     Args:
         root: folder of the data set.
-        given: folder of the annotations, below ``root`` or as it is; None looks in ``root`` and in some folders in it.
+        given: folder of the annotations, below ``root`` or as it is; None looks in ``root``, and in some folders in and
+            beside it.
         folders: their names.
         names: that the file goes by.
 
     Raises:
         ValueError: there is none.
     """
-    places = [root, *(root / folder for folder in folders)]
+    places = [root, *(place / folder for place in (root, root.absolute().parent) for folder in folders)]
     if given is not None:
         folder = Path(given).expanduser()
         places = [root / folder, folder]
     found = (place / name for name in names for place in places if (place / name).is_file())
     file = next(found, None)
     if file is None:
-        raise ValueError(f"{places[-1]}: holds no {' or '.join(names)}; put it there, or set annotations to its folder")
+        raise ValueError(f"{places[0]}: holds no {' or '.join(names)}; put it there, or set lists to its folder")
     return file
 
 

@@ -48,13 +48,16 @@ def test_where_a_file_is_looked_for(tmp_path):
     for folder in (root / "annotations", root / "mine", elsewhere):
         folder.mkdir(parents=True)
     names = ("first.txt", "second.txt")
-    refused(f"{root / 'annotations'}: holds no first.txt or second.txt", find_file, root, None, ["annotations"], names)
-    refused(f"{elsewhere}: holds no first.txt or second.txt", find_file, root, elsewhere, ["annotations"], names)
+    refused(f"{root}: holds no first.txt or second.txt", find_file, root, None, ["annotations"], names)
+    refused(f"{root / elsewhere}: holds no first.txt or second.txt", find_file, root, elsewhere, ["annotations"], names)
     (root / "second.txt").touch()
     assert find_file(root, None, ["annotations"], names) == root / "second.txt"
     (root / "annotations" / "first.txt").touch()
     assert find_file(root, None, ["annotations"], names) == root / "annotations" / "first.txt"
     (root / "mine" / "first.txt").touch()
     assert find_file(root, "mine", ["annotations"], names) == root / "mine" / "first.txt"
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "third.txt").touch()
+    assert find_file(root, None, ["labels"], ["third.txt"]) == tmp_path / "labels" / "third.txt"
     (elsewhere / "second.txt").touch()
     assert find_file(root, elsewhere, ["annotations"], names) == elsewhere / "second.txt"

@@ -134,7 +134,7 @@ def test_subsets_count_their_labels_from_0(tmp_path, caplog):
     assert data.class_names[0] == data.categories[0].name == "(XX) e74"
     assert {category.set for category in data.categories} == {41}
     assert data.flip_keeps_labels
-    assert "the lists have 2 and 1, not the official 3,511 and 1,471" in caplog.text
+    assert "listed are 2 and 1, official are 3,511 and 1,471" in caplog.text
 
 
 def test_elements_that_are_not_trimmed_are_reported(tmp_path, caplog):
@@ -149,7 +149,7 @@ def test_elements_that_are_not_trimmed_are_reported(tmp_path, caplog):
 
 def test_what_is_missing_or_another(tmp_path):
     root = dataset(tmp_path / "gym", train=[0], val=[0])
-    refused("annotations: holds no gym288_categories.txt; put it there", FineGymDataModule(root, "gym288").setup, "fit")
+    refused("gym: holds no gym288_categories.txt; put it there", FineGymDataModule(root, "gym288").setup, "fit")
     shutil.copy(root / "annotations" / "gym99_categories.txt", root / "gym288_categories.txt")
     refused("has 99 classes, not 288; take the official file", FineGymDataModule(root, "gym288").setup, "fit")
     (root / "annotations" / "gym99_val_element.txt").unlink()

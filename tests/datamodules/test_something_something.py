@@ -61,11 +61,11 @@ def test_formats_and_missing_videos(tmp_path, caplog):
         data.setup("fit")
     assert paths(data.train_samples) == ["1.webm", "2.mp4"]
     assert "1 listed videos are missing, such as 3.webm" in caplog.text
-    assert "the lists have 3 and 1, not the official 168,913 and 24,777" in caplog.text
+    assert "listed are 3 and 1, official are 168,913 and 24,777" in caplog.text
     data = SomethingSomethingDataModule(tmp_path, suffix="mp4")
     data.setup("fit")
     assert paths(data.train_samples) == ["1.mp4", "2.mp4"]
-    elsewhere = SomethingSomethingDataModule(tmp_path / "videos", annotations=tmp_path / "annotations")
+    elsewhere = SomethingSomethingDataModule(tmp_path / "videos", lists=tmp_path / "annotations")
     elsewhere.setup("fit")
     assert paths(elsewhere.train_samples) == ["1.webm"]
 
@@ -113,7 +113,7 @@ def test_entries_that_are_none(tmp_path):
     for wrong in ({"a": "0", "b": "2"}, {"a": "0", "b": "0"}, {"a": "x"}, {}, ["a"]):
         file.write_text(json.dumps(wrong))
         refused(f"{file}: holds no names numbered from 0 up", read_labels, file)
-    refused(f"{tmp_path}/labels: holds no something-something-v2-labels.json or labels.json", made, tmp_path)
+    refused(f"{tmp_path}: holds no something-something-v2-labels.json or labels.json", made, tmp_path)
 
 
 def made(root):
