@@ -16,8 +16,8 @@ occur.
 
 Tree: videos ``P01_01.MP4`` anywhere below ``root``: in ``P01/videos``, as they are handed out, or flat. Lists
 ``EPIC_100_train.csv``, ``EPIC_100_validation.csv``, ``EPIC_100_verb_classes.csv`` and ``EPIC_100_noun_classes.csv`` in
-``root``, or in a folder ``annotations`` in or beside it. ``lightning prepare epic`` cuts the actions out of the videos, a small file
-``<narration id>.mp4`` each: reading one of half an hour in full HD at random takes some twenty times as long.
+``root``, or in a folder ``annotations`` in or beside it. ``lightning prepare epic`` cuts the actions out of the videos,
+a small file ``<narration id>.mp4`` each, which spares decoding full HD.
 
 A segment is told by ``start_timestamp`` and ``stop_timestamp``. ``start_frame`` and ``stop_frame`` number the published
 RGB frames, at 60 (50 in the later videos) for each second, not the frames of the videos: most of these have 59.94 a

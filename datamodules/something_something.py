@@ -13,9 +13,9 @@ These are the official training and validation lists (thesis, B.2.1); the 27,157
 
 Tree: videos ``<id>.webm`` (or .mp4, .avi: re-encoded copies) anywhere below ``root``, such as in
 ``20bn-something-something-v2``; lists ``labels.json``, ``train.json`` and ``validation.json``, or with the prefix
-``something-something-v2-``, in ``root``, or in a folder ``annotations`` or ``labels`` in or
-beside it. A list is an array of
-``{id, label, template, placeholders}``; the class is what ``labels.json`` gives for the template without brackets.
+``something-something-v2-``, in ``root``, or in a folder ``annotations`` or ``labels`` in or beside it. A list is an
+array of ``{id, label, template, placeholders}``; the class is what ``labels.json`` gives for the template without
+brackets.
 
 A left-right flip changes labels: "Pushing something from left to right", "Turning the camera left while filming
 something" and their opposites are classes.
