@@ -1,6 +1,8 @@
 """One file = one dataset: its facts, its Dataset, its LightningDataModule."""
 
 from datamodules.diving48 import Diving48DataModule
+from datamodules.epic_kitchens import EpicKitchensDataModule
+from datamodules.fine_gym import FineGymDataModule
 from datamodules.hmdb51 import HMDB51DataModule
 from datamodules.kinetics import KineticsDataModule
 from datamodules.ntu import NTUSkeletonDataModule
@@ -9,6 +11,7 @@ from datamodules.ntu_rgb import NTURGBDataModule
 from datamodules.pku_mmd import PKUMMDSkeletonDataModule
 from datamodules.pku_mmd_detection import PKUMMDDetectionDataModule
 from datamodules.pku_mmd_windows import PKUMMDWindowDataModule
+from datamodules.something_something import SomethingSomethingDataModule
 from datamodules.synthetic_kinetics import SyntheticKineticsDataModule
 from datamodules.synthetic_ntu import SyntheticNTUDataModule
 from datamodules.synthetic_ntu_multimodal import SyntheticNTUMultimodalDataModule
@@ -19,6 +22,8 @@ from datamodules.video_folder import VideoFolderDataModule
 
 __all__ = [
     "Diving48DataModule",
+    "EpicKitchensDataModule",
+    "FineGymDataModule",
     "HMDB51DataModule",
     "KineticsDataModule",
     "NTUMultimodalDataModule",
@@ -27,6 +32,7 @@ __all__ = [
     "PKUMMDDetectionDataModule",
     "PKUMMDSkeletonDataModule",
     "PKUMMDWindowDataModule",
+    "SomethingSomethingDataModule",
     "SyntheticKineticsDataModule",
     "SyntheticNTUDataModule",
     "SyntheticNTUMultimodalDataModule",
