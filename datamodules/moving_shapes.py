@@ -1,7 +1,7 @@
 """A renderer of small videos of textured objects that move before a drifting background.
 
-``render`` gives videos in which only the motion of one object tells the class. The object's path, turning and growth are
-the class. Everything seen in a single frame is drawn independently of it: background, its drift, colours, texture,
+``render`` gives videos in which only the motion of one object tells the class. The object's path, turning and growth
+are the class. Everything seen in a single frame is drawn independently of it: background, its drift, colours, texture,
 shape, size, place, and one more object that stands still. The other functions are the parts of such a video.
 """
 

@@ -9,6 +9,8 @@ Turns are to the side that the object moves to, or against it, so a left-right f
 """
 
 import colorsys
+import hashlib
+import json
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +18,14 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+from pytorch_lightning.utilities import rank_zero_info
 
+from datamodules.fine_gym import FineGymDataModule, Subset
+from datamodules.fine_gym_lists import SETS
 from datamodules.moving_shapes import Pose, Thing, draw_drift, draw_look, draw_still, film, texture
-from datamodules.writers.video import write_video
+from datamodules.sample_datamodule import require_positive
+from datamodules.writers.folder import write_folder
+from datamodules.writers.video import require_encodable, write_video
 
 FPS = 16
 RARER = 0.83  # training videos of a class of Gym288, as a share of those of the class before it
@@ -66,7 +73,7 @@ class Element(NamedTuple):
     @property
     def name(self) -> str:
         """Name in the categories, such as ``(FX) travelling leap with 1 turn backward``."""
-        turns = f" with {abs(self.turns)} turn" if self.turns else ""
+        turns = ("", " with 1 turn", " with 2 turns")[abs(self.turns)]
         return f"({EVENTS[self.event].abbreviation}) {self.kind}{turns}{' backward' if self.turns < 0 else ''}"
 
 
@@ -96,13 +103,122 @@ ELEMENTS = (
     Element(None, 140, 31, "leap", 1),
     Element(None, 152, 31, "travelling leap", 0),
 )
-# Number of classes of each set, in their order: counted in the official categories.
-SETS = {
-    "gym99": {1: 6, 21: 11, 22: 7, 24: 7, 25: 10, 31: 12, 32: 4, 33: 8, 34: 4, 35: 5, 41: 15, 42: 5, 43: 2, 44: 3},
-    "gym288": {
-        1: 40, 21: 40, 22: 16, 23: 2, 24: 14, 25: 19, 31: 33, 32: 15, 33: 18, 34: 10, 35: 25, 41: 29, 42: 10, 43: 2, 44: 15,
-    },
-}  # fmt: skip
+# Number of classes of each set, in their order, counted in the official categories.
+SET_SIZES = {
+    "gym99": dict(zip(SETS, (6, 11, 7, 0, 7, 10, 12, 4, 8, 4, 5, 15, 5, 2, 3), strict=True)),
+    "gym288": dict(zip(SETS, (40, 40, 16, 2, 14, 19, 33, 15, 18, 10, 25, 29, 10, 2, 15), strict=True)),
+}
+
+
+class SyntheticFineGymDataModule(FineGymDataModule):
+    """Writes a synthetic FineGym once, then reads it like the real one.
+
+    Several processes may start at once: each writes into a folder of its own and the first to finish gives it its name.
+    """
+
+    def __init__(
+        self,
+        cache: str | Path = "~/.cache/video-efficient-zoo/synthetic_fine_gym",
+        train_repetitions: int = 28,
+        val_repetitions: int = 16,
+        video_frames: int = 40,
+        height: int = 40,
+        width: int = 48,
+        content_seed: int = 0,
+        subset: Subset = "gym99",
+        num_frames: int = 16,
+        num_clips: int = 1,
+        strides: tuple[int, ...] = (1,),
+        temporal_jitter: bool = False,
+        fps: float | None = FPS,
+        crop_size: int = 32,
+        short_sides: tuple[int, ...] = (32, 36, 40),
+        eval_clips: int = 4,
+        random_resized_crop: bool = False,
+        samples: int | None = None,
+        samples_seed: int = 0,
+        global_batch_size: int = 32,
+        eval_batch_size: int = 32,
+        probe_samples: int | None = None,
+        num_workers: int = 2,
+        seed: int = 0,
+    ) -> None:
+        """Remember what to write; it is written in ``prepare_data``.
+
+        Args:
+            cache: folder that holds one folder per set of the next 6 arguments.
+            train_repetitions: training videos of each class of Gym99.
+            val_repetitions: evaluation videos of each class.
+            video_frames: frames of a video, at 16 a second.
+            height: of a video in pixels, even.
+            width: of a video in pixels, even.
+            content_seed: of the videos' content.
+            subset: see ``FineGymDataModule``, as all that follow.
+            num_frames: see there.
+            num_clips: see there.
+            strides: see there.
+            temporal_jitter: see there.
+            fps: see there.
+            crop_size: see there.
+            short_sides: see there.
+            eval_clips: see there.
+            random_resized_crop: see there.
+            samples: see there.
+            samples_seed: see there.
+            global_batch_size: see there.
+            eval_batch_size: see there.
+            probe_samples: see there.
+            num_workers: see there.
+            seed: see there.
+
+        Raises:
+            ValueError: a number is out of range.
+        """
+        require_positive(train_repetitions=train_repetitions, val_repetitions=val_repetitions)
+        require_encodable(video_frames, height, width)
+        self.content = {
+            "train_repetitions": train_repetitions,
+            "val_repetitions": val_repetitions,
+            "video_frames": video_frames,
+            "height": height,
+            "width": width,
+            "content_seed": content_seed,
+        }
+        key = hashlib.sha256(json.dumps([self.content, 1]).encode()).hexdigest()[:12]
+        super().__init__(
+            Path(cache).expanduser() / key,
+            subset=subset,
+            num_frames=num_frames,
+            num_clips=num_clips,
+            strides=strides,
+            temporal_jitter=temporal_jitter,
+            fps=fps,
+            crop_size=crop_size,
+            short_sides=short_sides,
+            eval_clips=eval_clips,
+            random_resized_crop=random_resized_crop,
+            samples=samples,
+            samples_seed=samples_seed,
+            global_batch_size=global_batch_size,
+            eval_batch_size=eval_batch_size,
+            probe_samples=probe_samples,
+            num_workers=num_workers,
+            seed=seed,
+        )
+
+    @property
+    def official_counts(self) -> None:
+        """None: the lists are no official ones."""
+
+    def prepare_data(self) -> None:
+        """Write the videos and lists unless they are there."""
+        if self.root.is_dir():
+            return
+        rank_zero_info(f"SyntheticFineGymDataModule: writing small videos to {self.root}")
+        write_folder(self.root, self._write)
+
+    def _write(self, folder: Path) -> None:
+        write_videos(folder, **self.content)
 
 
 class Performance(NamedTuple):
@@ -239,7 +355,9 @@ def write_videos(
         content_seed: of all that is drawn.
     """
     tail = [max(1, round(train_repetitions * RARER**place)) for place in range(len(ELEMENTS))]
-    train_counts = [few if element.gym99 is None else train_repetitions for element, few in zip(ELEMENTS, tail)]
+    train_counts = [
+        few if element.gym99 is None else train_repetitions for element, few in zip(ELEMENTS, tail, strict=True)
+    ]
     rng = np.random.default_rng(content_seed)
     train = performances(train_counts, 0, rng)
     val = performances([val_repetitions] * len(ELEMENTS), 1 + max(row.gymnast for row in train), rng)
@@ -260,7 +378,7 @@ def write_videos(
         _write_lines(lists / f"gym99_{split}.txt", [(row.name, ELEMENTS[row.element].gym99) for row in rows])
     for split, rows in (("train", long_tail), ("val", val)):
         _write_lines(lists / f"gym288_{split}.txt", [(row.name, ELEMENTS[row.element].gym288) for row in rows])
-    for name in SETS:
+    for name in SET_SIZES:
         (lists / f"{name}_categories.txt").write_text(categories(name), encoding="ascii")
 
 
@@ -273,9 +391,13 @@ def categories(name: str) -> str:
     """Return the text of ``gym99_categories.txt`` or of ``gym288_categories.txt``."""
     labels = {element.gym99 if name == "gym99" else element.gym288: element for element in ELEMENTS}
     lines = []
-    for number, count in SETS[name].items():
+    for number, count in SET_SIZES[name].items():
         for _ in range(count):
             label = len(lines)
-            text = labels[label].name if label in labels else f"({EVENTS[number // 10].abbreviation}) not performed"
+            text = (
+                labels[label].name
+                if label in labels
+                else f"({EVENTS[number // 10].abbreviation}) element {label}, of no video"
+            )
             lines.append(f"Clabel: {label:3d}; set: {number:2d}; Glabel: {label:3d}; {text}\n")
     return "".join(lines)

@@ -6,6 +6,8 @@ appearance alone tells the class of about 55 % of the videos and motion that of 
 """
 
 import colorsys
+import hashlib
+import json
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from pytorch_lightning.utilities import rank_zero_info
 
 from datamodules.moving_shapes import (
     CLASSES as MOTIONS,
@@ -30,7 +33,10 @@ from datamodules.moving_shapes import (
     motion,
     texture,
 )
-from datamodules.writers.video import write_video
+from datamodules.sample_datamodule import require_positive
+from datamodules.ucf101 import UCF101DataModule
+from datamodules.writers.folder import write_folder
+from datamodules.writers.video import require_encodable, write_video
 
 FPS = 16
 TEST_GROUPS = 7  # of UCF101's first split: groups 1 to 7 are tested, the others are trained with
@@ -48,6 +54,118 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "Swinging": ("swinging sideways",),
     "Travelling": ("moving right", "moving left"),
 }
+
+
+class SyntheticUCF101DataModule(UCF101DataModule):
+    """Writes a synthetic UCF101 once, then reads it like the real one.
+
+    Several processes may start at once: each writes into a folder of its own and the first to finish gives it its name.
+    """
+
+    def __init__(
+        self,
+        cache: str | Path = "~/.cache/video-efficient-zoo/synthetic_ucf101",
+        groups: int = 25,
+        clips: int = 3,
+        video_frames: int = 40,
+        height: int = 40,
+        width: int = 48,
+        content_seed: int = 0,
+        num_frames: int = 16,
+        num_clips: int = 1,
+        strides: tuple[int, ...] = (1,),
+        temporal_jitter: bool = False,
+        fps: float | None = FPS,
+        crop_size: int = 32,
+        short_sides: tuple[int, ...] = (32, 36, 40),
+        eval_clips: int = 4,
+        random_resized_crop: bool = False,
+        samples: int | None = None,
+        samples_seed: int = 0,
+        global_batch_size: int = 32,
+        eval_batch_size: int = 32,
+        probe_samples: int | None = None,
+        num_workers: int = 2,
+        seed: int = 0,
+    ) -> None:
+        """Remember what to write; it is written in ``prepare_data``.
+
+        Args:
+            cache: folder that holds one folder per set of the next 6 arguments.
+            groups: of a class, of which the first 7 are for evaluation.
+            clips: videos of a group.
+            video_frames: frames of a video, at 16 a second.
+            height: of a video in pixels, even.
+            width: of a video in pixels, even.
+            content_seed: of the videos' content.
+            num_frames: see ``UCF101DataModule``, as all that follow.
+            num_clips: see there.
+            strides: see there.
+            temporal_jitter: see there.
+            fps: see there.
+            crop_size: see there.
+            short_sides: see there.
+            eval_clips: see there.
+            random_resized_crop: see there.
+            samples: see there.
+            samples_seed: see there.
+            global_batch_size: see there.
+            eval_batch_size: see there.
+            probe_samples: see there.
+            num_workers: see there.
+            seed: see there.
+
+        Raises:
+            ValueError: a number is out of range.
+        """
+        require_positive(clips=clips)
+        if groups <= TEST_GROUPS:
+            raise ValueError(
+                f"groups={groups} must be more than {TEST_GROUPS}: the first {TEST_GROUPS} are for evaluation"
+            )
+        require_encodable(video_frames, height, width)
+        self.content = {
+            "groups": groups,
+            "clips": clips,
+            "video_frames": video_frames,
+            "height": height,
+            "width": width,
+            "content_seed": content_seed,
+        }
+        key = hashlib.sha256(json.dumps([self.content, 1]).encode()).hexdigest()[:12]
+        super().__init__(
+            Path(cache).expanduser() / key,
+            num_frames=num_frames,
+            num_clips=num_clips,
+            strides=strides,
+            temporal_jitter=temporal_jitter,
+            fps=fps,
+            crop_size=crop_size,
+            short_sides=short_sides,
+            eval_clips=eval_clips,
+            random_resized_crop=random_resized_crop,
+            samples=samples,
+            samples_seed=samples_seed,
+            global_batch_size=global_batch_size,
+            eval_batch_size=eval_batch_size,
+            probe_samples=probe_samples,
+            num_workers=num_workers,
+            seed=seed,
+        )
+
+    @property
+    def official_counts(self) -> None:
+        """None: the lists are no official ones."""
+
+    def prepare_data(self) -> None:
+        """Write the videos and lists unless they are there."""
+        if self.root.is_dir():
+            return
+        rank_zero_info(f"SyntheticUCF101DataModule: writing small videos to {self.root}")
+        write_folder(self.root, self._write)
+
+    def _write(self, folder: Path) -> None:
+        write_videos(folder, **self.content)
 
 
 class Scene(NamedTuple):
