@@ -262,7 +262,7 @@ def draw_pose(element: Element, num_frames: int, height: int, width: int, rng: n
     side = rng.choice((-1, 1))
     x, y = rng.uniform((0.3 * width, 0.35 * height), (0.7 * width, 0.65 * height))
     rounds = time / rng.uniform(12, 18) + rng.uniform()
-    path_x, path_y = np.zeros_like(time), np.zeros_like(time)
+    path_x = path_y = np.zeros(num_frames)
     if element.kind in ("flight", "leap", "travelling leap"):
         cycle = rounds % 1
         path_y = -rng.uniform(0.25, 0.4) * extent * (4 * cycle * (1 - cycle) - 0.5)
@@ -324,12 +324,13 @@ def performances(repetitions: list[int], first_gymnast: int, rng: np.random.Gene
     for event in EVENTS:
         rows = [
             (number, repetition)
-            for number, element in enumerate(ELEMENTS)
-            if element.event == event
+            for number in range(len(ELEMENTS))
+            if ELEMENTS[number].event == event
             for repetition in range(repetitions[number])
         ]
         for place, row in enumerate(rng.permutation(len(rows)).tolist()):
-            dealt.append(Performance(*rows[row], first_gymnast + place // ACTIONS, place % ACTIONS))
+            element, repetition = rows[row]
+            dealt.append(Performance(element, repetition, first_gymnast + place // ACTIONS, place % ACTIONS))
         first_gymnast += math.ceil(len(rows) / ACTIONS)
     return dealt
 
@@ -390,7 +391,7 @@ def _write_lines(file: Path, rows: list[tuple[str, int | None]]) -> None:
 def categories(name: str) -> str:
     """Return the text of ``gym99_categories.txt`` or of ``gym288_categories.txt``."""
     labels = {element.gym99 if name == "gym99" else element.gym288: element for element in ELEMENTS}
-    lines = []
+    lines: list[str] = []
     for number, count in SET_SIZES[name].items():
         for _ in range(count):
             label = len(lines)

@@ -39,6 +39,7 @@ def write_video(path: Path, frames: np.ndarray, fps: int = 30, quality: int = 18
     # Not bit-exact, a WebM is given a random number.
     with av.open(str(path), "w", container_options={"fflags": "bitexact"}) as container:
         stream = container.add_stream(encoder, rate=fps, options=options)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.thread_count = 1
         for image in frames:
