@@ -62,7 +62,7 @@ class SampleList:
 
     Attributes:
         labels: int64 (N,), class from 0; -1 where a video has none.
-        segments: float64 (N, 2), start and end (exclusive) of each sample in its video, seconds from the first frame;
+        bounds: float64 (N, 2), start and end (exclusive) of each sample in its video, seconds from the first frame;
             None where all samples are whole videos.
 
     Args:
@@ -84,7 +84,7 @@ class SampleList:
         self._text = torch.frombuffer(text, dtype=torch.uint8) if text else torch.empty(0, dtype=torch.uint8)
         self._ends = torch.frombuffer(ends, dtype=torch.int64)
         self.labels: Tensor = torch.frombuffer(labels, dtype=torch.int64) if labels else torch.empty(0).long()
-        self.segments = None if segments is None else self._checked(segments)
+        self.bounds = None if segments is None else self._checked(segments)
 
     def _checked(self, segments: Iterable[tuple[float, float]]) -> Tensor:
         table = torch.tensor(list(segments), dtype=torch.float64).reshape(-1, 2)
@@ -111,9 +111,9 @@ class SampleList:
 
     def segment(self, row: int) -> tuple[float, float] | None:
         """Return start and end of a sample in seconds, by its row from 0; None where it is a whole video."""
-        if self.segments is None:
+        if self.bounds is None:
             return None
-        start, end = self.segments[row].tolist()
+        start, end = self.bounds[row].tolist()
         return start, end
 
     def select(self, keep: Tensor) -> Self:
@@ -127,7 +127,7 @@ class SampleList:
         part._text = self._text[keep.repeat_interleave(lengths)]
         part._ends = torch.cat([torch.zeros(1, dtype=torch.int64), lengths[keep].cumsum(0)])
         part.labels = self.labels[keep]
-        part.segments = None if self.segments is None else self.segments[keep]
+        part.bounds = None if self.bounds is None else self.bounds[keep]
         return part
 
     def subset(self, fraction: float, seed: int) -> Self:
