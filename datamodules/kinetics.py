@@ -22,6 +22,7 @@ A left-right flip keeps the label: no class of Kinetics-400 names a side.
 """
 
 import csv
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -242,7 +243,7 @@ class KineticsDataModule(VideoDataModule):
                 continue
             if label is None:
                 label = videos.class_name(path)
-            yield str(self.root / path), label if isinstance(label, int) else numbers.get(label or "", -1)
+            yield os.path.join(self.root, path), label if isinstance(label, int) else numbers.get(label or "", -1)
 
 
 class VideoIndex(VideoFiles):
@@ -299,11 +300,14 @@ class VideoIndex(VideoFiles):
             paths = self._by_stem.get(stem[:11])
         if paths is None and _YOUTUBE_ID.fullmatch(stem):
             paths = self._by_id.get(stem)
+        is_unique = _CLIP_NAME.fullmatch(stem) or _YOUTUBE_ID.fullmatch(stem)
         if paths is None or name in paths:
             return name if paths else None
+        if is_unique and len(paths) == 1:
+            return paths[0]
         wanted = folders_of(name)
         depths = {path: agreement(wanted, folders_of(path)) for path in paths}
-        if not (_CLIP_NAME.fullmatch(stem) or _YOUTUBE_ID.fullmatch(stem)):
+        if not is_unique:
             depths = {path: depth for path, depth in depths.items() if depth == min(len(wanted), len(folders_of(path)))}
         return max(depths, key=lambda path: (depths[path], path.partition("/")[0] in FOLDERS[split]), default=None)
 
@@ -324,23 +328,31 @@ def read_csv(file: Path, split: Split) -> list[Listed]:
     rows: list[Listed] = []
     splits: list[str] = []
     with file.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as stream:
-        reader = csv.DictReader(stream)
-        absent = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        reader = csv.reader(stream)
+        header = next(reader, [])
+        absent = [name for name in COLUMNS if name not in header]
         if absent:
             raise ValueError(
                 f"{file}: columns {', '.join(absent)} are missing; an official list starts with the line"
                 f" {','.join(COLUMNS)},split,is_cc (a list of lines `path label` must not be named .csv)"
             )
+        of_label, of_id, of_start, of_end = (header.index(name) for name in COLUMNS)
+        of_split = header.index("split") if "split" in header else None
         for row in reader:
+            if not row:
+                continue
             try:
-                name = f"{row['youtube_id']}_{int(row['time_start']):06d}_{int(row['time_end']):06d}"
-                label = row["label"].strip()
-            except (TypeError, ValueError, AttributeError):
+                label = row[of_label].strip()
+                name = f"{label}/{row[of_id]}_{int(row[of_start]):06d}_{int(row[of_end]):06d}"
+            except (IndexError, ValueError):
+                label = name = ""
+            if not label:
                 raise ValueError(
-                    f"{file}:{reader.line_num}: {dict(row)} has no label or no whole seconds; mend or remove the line"
-                ) from None
-            rows.append(Listed(f"{label}/{name}", label))
-            splits.append((row.get("split") or "").strip().lower())
+                    f"{file}:{reader.line_num}: `{','.join(row)}` has no label or no whole seconds; mend or remove the"
+                    f" line"
+                )
+            rows.append(Listed(name, label))
+            splits.append(row[of_split].strip().lower() if of_split is not None and of_split < len(row) else "")
     if len(set(splits)) > 1:
         rows = [row for row, of in zip(rows, splits, strict=True) if of in SPLITS[split]]
     if not rows:

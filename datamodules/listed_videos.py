@@ -92,6 +92,32 @@ def agreement(wanted: list[str], found: list[str]) -> int:
     return depth
 
 
+def find_lists(root: Path, given: str | Path | None, usual: str, file: str) -> Path:
+    """Return the folder of the official lists.
+
+    Args:
+        root: folder of the videos.
+        given: the folder, where it is known; looked for in ``root``, then as it is.
+        usual: name of the folder as it is published; looked for in ``root``, then beside it.
+        file: pattern of the name of one of the lists. It may lie in ``root`` itself, too.
+
+    Raises:
+        ValueError: the list is nowhere.
+    """
+    if given is not None:
+        folder = Path(given).expanduser()
+        places = [root / folder, folder]
+    else:
+        places = [root / usual, root, root.absolute().parent / usual]
+    for place in places:
+        if next(place.glob(file), None) is not None:
+            return place
+    raise ValueError(
+        f"{file}: no such list in {', '.join(map(str, places))}; put the official lists there, or set lists to their"
+        f" folder"
+    )
+
+
 def read_lines(file: Path) -> Iterator[tuple[int, str]]:
     """Read a list's lines that are not blank, without the blanks around them, each with its number from 1.
 
@@ -223,17 +249,17 @@ class ListedVideoDataModule(VideoDataModule):
         segments = None
         if any(row.segment for _, row in present):
             segments = [row.segment or (0.0, float("inf")) for _, row in present]
-        return SampleList(((str(self.root / path), row.label) for path, row in present), segments)
+        return SampleList(((os.path.join(self.root, path), row.label) for path, row in present), segments)
 
     def _note(self, listed: tuple[int, int], train: SampleList) -> str:
         """Say whether the lists are the official ones, which classes have no video, and how few are used."""
         notes = []
-        if self.official_counts not in (None, listed):
-            of = self.official_counts
-            notes.append(f"the lists have {listed[0]:,} and {listed[1]:,}, not the official {of[0]:,} and {of[1]:,}")
+        of = self.official_counts
+        if of is not None and of != listed:
+            notes.append(f"listed are {listed[0]:,} and {listed[1]:,}, official are {of[0]:,} and {of[1]:,}")
         empty = sorted(set(range(len(self.class_names))) - set(train.labels.tolist()))
         if empty:
-            notes.append(f"{len(empty)} classes have no training video, such as {self.class_names[empty[0]]}")
+            notes.append(f"{len(empty)} of the classes have no training video, such as {self.class_names[empty[0]]}")
         if self.samples is not None:
             notes.append(f"these are chosen from {len(train):,}, seed {self.samples_seed}")
         return "; ".join(notes)

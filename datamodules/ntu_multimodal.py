@@ -32,6 +32,7 @@ from datamodules.multimodal_dataset import MultimodalDataset, MultimodalList, Sa
 from datamodules.multimodal_files import MODALITIES, Modality, find_modalities, is_sample
 from datamodules.ntu import NTUSkeletonDataModule
 from datamodules.ntu_protocol import (
+    ALL_COUNTS,
     LAST_SETUP,
     NUM_CLASSES,
     OFFICIAL_COUNTS,
@@ -53,8 +54,6 @@ Recordings = Literal["ntu60", "ntu120", "ntu120_minus_60"]
 Split = Literal["xsub", "xview", "xsetup"]
 
 SKELETON_FOLDER = "nturgb+d_skeletons"
-# Of complete copies (Shahroudy et al. 2016, section 4.2); all samples are there in colour and depth.
-_ALL_COUNTS = {("ntu60", "xsub"): (40_320, 16_560), ("ntu60", "xview"): (37_920, 18_960)}
 _VERSION = 1
 
 
@@ -367,7 +366,7 @@ class NTUMultimodalDataModule(BrokenSamplesDataModule):
     def _official_counts(self) -> tuple[int, int] | None:
         if self.benchmark == "ntu120_minus_60":
             return None
-        official = OFFICIAL_COUNTS if "skeleton" in self.modalities else _ALL_COUNTS
+        official = OFFICIAL_COUNTS if "skeleton" in self.modalities else ALL_COUNTS
         return official.get((self.benchmark, self.protocol))
 
     def _report(self, found: str, incomplete: dict[str, list[Modality]]) -> None:

@@ -28,6 +28,9 @@ OFFICIAL_COUNTS = {
     ("ntu120", "xsetup"): (54_468, 59_477),
 }
 
+# The same with those without usable skeletons: their videos and depth maps are sound (thesis, 3.4.1 and appendix B).
+ALL_COUNTS = {("ntu60", "xsub"): (40_320, 16_560), ("ntu60", "xview"): (37_920, 18_960)}
+
 _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})", re.ASCII)
 
 

@@ -1,7 +1,8 @@
 """Which samples are used, where only a few of each class are."""
 
+import math
+import os
 from hashlib import blake2b
-from pathlib import PurePath
 
 import torch
 from torch import Tensor
@@ -59,24 +60,29 @@ def uniform(samples: SampleList, total: int, seed: int) -> Tensor:
     Raises:
         ValueError: there are fewer samples with a label, or ``total`` is less than 1.
     """
-    labels = samples.labels.tolist()
-    known = [row for row, label in enumerate(labels) if label >= 0]
-    if not 1 <= total <= len(known):
-        raise ValueError(f"samples={total} must be at least 1 and at most the {len(known):,} labelled training videos")
+    classes: dict[int, list[int]] = {}
+    for row, label in enumerate(samples.labels.tolist()):
+        if label >= 0:
+            classes.setdefault(label, []).append(row)
+    known = sum(map(len, classes.values()))
+    if not 1 <= total <= known:
+        raise ValueError(f"samples={total} must be at least 1 and at most the {known:,} labelled training videos")
 
-    def name(row: int) -> str:
-        of_file = PurePath(samples.path(row)).stem
-        segment = samples.segment(row)
-        return of_file if segment is None else f"{of_file} {segment[0]:g} {segment[1]:g}"
+    def place(row: int) -> bytes:
+        name = os.path.splitext(os.path.basename(samples.path(row)))[0]
+        start, end = samples.segment(row) or (0.0, math.inf)
+        return _digest(f"{seed} {name} {start:g} {end:g}")
 
-    order = sorted((_digest(f"{seed} {name(row)}"), row) for row in known)
-    turns: dict[int, int] = {}
-    places = []
-    for _, row in order:
-        turn = turns[labels[row]] = turns.get(labels[row], -1) + 1
-        places.append((turn, _digest(f"{seed} {turn} {labels[row]}"), row))
+    def up_to(turn: int) -> int:
+        return sum(min(len(rows), turn) for rows in classes.values())
+
+    turns = max(turn for turn in range(max(map(len, classes.values())) + 1) if up_to(turn) <= total)
+    left = [label for label, rows in classes.items() if len(rows) > turns]
+    left.sort(key=lambda label: _digest(f"{seed} {turns} {label}"))
+    one_more = set(left[: total - up_to(turns)])
     keep = torch.zeros(len(samples), dtype=torch.bool)
-    keep[[row for _, _, row in sorted(places)[:total]]] = True
+    for label, rows in classes.items():
+        keep[sorted(rows, key=place)[: turns + (label in one_more)]] = True
     return keep
 
 
