@@ -12,11 +12,14 @@ from datamodules.pku_mmd import PKUMMDSkeletonDataModule
 from datamodules.pku_mmd_detection import PKUMMDDetectionDataModule
 from datamodules.pku_mmd_windows import PKUMMDWindowDataModule
 from datamodules.something_something import SomethingSomethingDataModule
+from datamodules.synthetic_fine_gym import SyntheticFineGymDataModule
 from datamodules.synthetic_kinetics import SyntheticKineticsDataModule
 from datamodules.synthetic_ntu import SyntheticNTUDataModule
 from datamodules.synthetic_ntu_multimodal import SyntheticNTUMultimodalDataModule
 from datamodules.synthetic_pku_mmd import SyntheticPKUMMDDataModule, SyntheticPKUMMDDetectionDataModule
 from datamodules.synthetic_pku_mmd_windows import SyntheticPKUMMDWindowDataModule
+from datamodules.synthetic_something_something import SyntheticSomethingSomethingDataModule
+from datamodules.synthetic_ucf101 import SyntheticUCF101DataModule
 from datamodules.ucf101 import UCF101DataModule
 from datamodules.video_folder import VideoFolderDataModule
 
@@ -33,12 +36,15 @@ __all__ = [
     "PKUMMDSkeletonDataModule",
     "PKUMMDWindowDataModule",
     "SomethingSomethingDataModule",
+    "SyntheticFineGymDataModule",
     "SyntheticKineticsDataModule",
     "SyntheticNTUDataModule",
     "SyntheticNTUMultimodalDataModule",
     "SyntheticPKUMMDDataModule",
     "SyntheticPKUMMDDetectionDataModule",
     "SyntheticPKUMMDWindowDataModule",
+    "SyntheticSomethingSomethingDataModule",
+    "SyntheticUCF101DataModule",
     "UCF101DataModule",
     "VideoFolderDataModule",
 ]

@@ -1,10 +1,12 @@
-"""A renderer of small videos in which only the motion of one object tells the class.
+"""A renderer of small videos of textured objects that move before a drifting background.
 
-The object's path, turning and growth are the class. Everything seen in a single frame is drawn independently of it:
-background, its drift, colours, texture, shape, size, place, and one more object that stands still.
+``render`` gives videos in which only the motion of one object tells the class. The object's path, turning and growth
+are the class. Everything seen in a single frame is drawn independently of it: background, its drift, colours, texture,
+shape, size, place, and one more object that stands still. The other functions are the parts of such a video.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,12 +29,43 @@ SHAPES = ("disc", "square", "triangle", "bar", "cross")
 
 
 class Pose(NamedTuple):
-    """Where an object is in each of T frames: float32 (T,) each; pixels, pixels, factor, radians."""
+    """Where an object is in each of T frames: float32 (T,) each; pixels, pixels, factor, radians.
+
+    One frame holds for all frames of a video.
+    """
 
     x: np.ndarray
     y: np.ndarray
     scale: np.ndarray
     angle: np.ndarray
+
+
+class Look(NamedTuple):
+    """What an object looks like.
+
+    Attributes:
+        shape: of ``SHAPES``.
+        colours: of its two kinds of stripes, float32 (2, 3), 0..255.
+        stripes: their frequency, radians for one radius.
+    """
+
+    shape: str
+    colours: np.ndarray
+    stripes: float
+
+
+class Thing(NamedTuple):
+    """An object and what it does.
+
+    Attributes:
+        pose: may leave the frame and is then wrapped around it.
+        radius: in pixels, at scale 1.
+        look: see ``Look``.
+    """
+
+    pose: Pose
+    radius: float
+    look: Look
 
 
 def motion(label: int, num_frames: int, height: int, width: int, rng: np.random.Generator) -> Pose:
@@ -82,15 +115,25 @@ def motion(label: int, num_frames: int, height: int, width: int, rng: np.random.
     return Pose(x, y, scale, angle)
 
 
-def texture(height: int, width: int, cells: int, rng: np.random.Generator) -> np.ndarray:
+def texture(
+    height: int, width: int, cells: int, rng: np.random.Generator, tint: np.ndarray | None = None
+) -> np.ndarray:
     """Smooth coloured noise that tiles.
+
+    Args:
+        height: in pixels.
+        width: in pixels.
+        cells: of the noise along each side.
+        rng: source of the noise.
+        tint: mean colour, float32 (3,), 0..255; that of the noise when None.
 
     Returns:
         float32 (H, W, 3), 0..255.
     """
     grid = rng.uniform(0, 255, (cells, cells, 3)).astype(np.float32)
     contrast = rng.uniform(0.2, 0.7)
-    grid = grid.mean((0, 1)) + contrast * (grid - grid.mean((0, 1)))
+    mean = grid.mean((0, 1))
+    grid = (mean if tint is None else tint) + contrast * (grid - mean)
 
     def blend(values: np.ndarray, size: int) -> np.ndarray:
         place = np.arange(size) * cells / size
@@ -122,15 +165,53 @@ def _inside(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return edge
 
 
-def draw_object(frames: np.ndarray, pose: Pose, radius: float, rng: np.random.Generator) -> None:
-    """Draw one textured object, wrapped around the frame's edges, into float32 (T, H, W, 3) frames in place.
-
-    A pose of one frame holds for all of them.
-    """
-    _, height, width, _ = frames.shape
+def draw_look(rng: np.random.Generator) -> Look:
+    """Draw a look out of all."""
     shape = SHAPES[rng.integers(len(SHAPES))]
     colours = rng.uniform(0, 255, (2, 3)).astype(np.float32)
-    stripes = rng.uniform(2, 5)
+    return Look(shape, colours, rng.uniform(2, 5))
+
+
+def draw_still(height: int, width: int, rng: np.random.Generator) -> Thing:
+    """Draw an object that stands still somewhere in the frame."""
+    place = rng.uniform((0, 0, 1, 0), (width, height, 1, 2 * math.pi))
+    pose = Pose(*(np.array([value], np.float32) for value in place))
+    return Thing(pose, rng.uniform(0.1, 0.18) * min(height, width), draw_look(rng))
+
+
+def draw_drift(extent: float, rng: np.random.Generator) -> tuple[float, float]:
+    """Draw a slow movement of the background, (x, y) in pixels a frame, at most 0.01 of the extent."""
+    direction, speed = rng.uniform(0, 2 * math.pi), rng.uniform(0, 0.01) * extent
+    return speed * math.cos(direction), speed * math.sin(direction)
+
+
+def film(background: np.ndarray, drift: tuple[float, float], things: Sequence[Thing], num_frames: int) -> np.ndarray:
+    """Film objects before a background.
+
+    Args:
+        background: float32 (H, W, 3), 0..255, tiles.
+        drift: in pixels a frame along x and y: by how much the window that is seen moves over the background.
+        things: from the back to the front.
+        num_frames: T.
+
+    Returns:
+        uint8 (T, H, W, 3), RGB.
+    """
+    height, width, _ = background.shape
+    time = np.arange(num_frames)
+    rows = (np.arange(height) + np.rint(drift[1] * time)[:, None].astype(int)) % height
+    columns = (np.arange(width) + np.rint(drift[0] * time)[:, None].astype(int)) % width
+    frames = background[rows[:, :, None], columns[:, None, :]]
+    for thing in things:
+        draw_thing(frames, thing)
+    video: np.ndarray = np.rint(frames).clip(0, 255).astype(np.uint8)
+    return video
+
+
+def draw_thing(frames: np.ndarray, thing: Thing) -> None:
+    """Draw an object, wrapped around the frame's edges, into float32 (T, H, W, 3) frames in place."""
+    _, height, width, _ = frames.shape
+    pose, radius, (shape, colours, stripes) = thing
     # Coordinates relative to the nearest copy of the object's centre on the torus.
     dx = (np.arange(width) - pose.x[:, None] + width / 2) % width - width / 2
     dy = (np.arange(height) - pose.y[:, None] + height / 2) % height - height / 2
@@ -160,15 +241,7 @@ def render(label: int, num_frames: int, height: int, width: int, rng: np.random.
     """
     extent = min(height, width)
     background = texture(height, width, int(rng.integers(2, 6)), rng)
-    direction, speed = rng.uniform(0, 2 * math.pi), rng.uniform(0, 0.01) * extent
-    time = np.arange(num_frames)
-    rows = (np.arange(height) + np.rint(speed * math.sin(direction) * time)[:, None].astype(int)) % height
-    columns = (np.arange(width) + np.rint(speed * math.cos(direction) * time)[:, None].astype(int)) % width
-    frames = background[rows[:, :, None], columns[:, None, :]]
-    still = Pose(
-        *(np.array([value], np.float32) for value in rng.uniform((0, 0, 1, 0), (width, height, 1, 2 * math.pi)))
-    )
-    draw_object(frames, still, rng.uniform(0.1, 0.18) * extent, rng)
-    draw_object(frames, motion(label, num_frames, height, width, rng), rng.uniform(0.14, 0.22) * extent, rng)
-    video: np.ndarray = np.rint(frames).clip(0, 255).astype(np.uint8)
-    return video
+    drift = draw_drift(extent, rng)
+    still = draw_still(height, width, rng)
+    moving = Thing(motion(label, num_frames, height, width, rng), rng.uniform(0.14, 0.22) * extent, draw_look(rng))
+    return film(background, drift, (still, moving), num_frames)

@@ -18,7 +18,7 @@ from pytorch_lightning.utilities import rank_zero_info
 from datamodules.kinetics import KineticsDataModule
 from datamodules.moving_shapes import CLASSES, render
 from datamodules.writers.folder import write_folder
-from datamodules.writers.video import write_video
+from datamodules.writers.video import require_encodable, write_video
 
 FPS = 30
 CSV_COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split", "is_cc")
@@ -86,8 +86,7 @@ class SyntheticKineticsDataModule(KineticsDataModule):
         Raises:
             ValueError: a number is out of range.
         """
-        if height % 2 or width % 2 or min(height, width, video_frames) < 2:
-            raise ValueError(f"height={height} and width={width} must be even, video_frames={video_frames} at least 2")
+        require_encodable(video_frames, height, width)
         self.content = {
             "train_videos": train_videos,
             "val_videos": val_videos,

@@ -4,18 +4,19 @@ from pytorch_lightning.utilities import rank_zero_info
 
 from datamodules.batch import ClipBatch
 from datamodules.broken_samples import BrokenSamplesDataModule
+from datamodules.rows_datamodule import RowsDataModule
 from datamodules.sample_datamodule import Loader, require_positive
 from datamodules.sample_list import SampleList
 from datamodules.sampling.clips import ClipSampler
 from datamodules.sampling.few_labels import uniform
-from datamodules.video_dataset import ClipSample, VideoDataset, collate
+from datamodules.video_dataset import ClipSample, VideoDataset, VideoRows, collate
 
 # ImageNet's statistics, which the published configurations of fmthoker/tubelet-contrast normalise with.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 
-class VideoDataModule(BrokenSamplesDataModule):
+class VideoDataModule(BrokenSamplesDataModule, RowsDataModule):
     """Base of the data modules of video files; ``setup`` of a subclass fills the two lists.
 
     Attributes:
@@ -116,6 +117,10 @@ class VideoDataModule(BrokenSamplesDataModule):
         else:
             clips = ClipSampler(self.num_frames, self.eval_clips, self.strides, False, self.fps)
         return VideoDataset(samples, clips, self.short_sides, self.crop_size, training, self.random_resized_crop)
+
+    def rows(self, samples: SampleList, unreadable: frozenset[int]) -> VideoRows:
+        """Return what is listed of videos, ``VideoRowBatch``."""
+        return VideoRows(samples, unreadable)
 
     def collate(self, samples: list[ClipSample]) -> ClipBatch:
         """Put samples into a batch."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
-from datamodules.batch import ClipBatch
+from datamodules.batch import ClipBatch, VideoRowBatch
 from datamodules.readers.video import VideoError, VideoReader
 from datamodules.sample_list import SampleList
 from datamodules.sampling.clips import ClipSampler, Segment, Timeline
@@ -141,6 +141,33 @@ class VideoDataset(Dataset[ClipSample]):
         top = torch.randint(spare_height + 1, (), generator=generator)
         left = torch.randint(spare_width + 1, (), generator=generator)
         return int(top), int(left)
+
+
+class VideoRows(Dataset[VideoRowBatch]):
+    """The same list without its clips, in whole batches: nothing is read from the disk.
+
+    Args:
+        samples: the videos.
+        unreadable: rows that the next one of the list stands in for, as in ``VideoDataset``.
+    """
+
+    def __init__(self, samples: SampleList, unreadable: frozenset[int]) -> None:
+        self.samples = samples
+        self.unreadable = unreadable
+
+    def __len__(self) -> int:
+        """Return the number of videos."""
+        return len(self.samples)
+
+    def __getitems__(self, draws: list[Draw]) -> VideoRowBatch:
+        """Return what is listed of some videos."""
+        rows = [draw.row for draw in draws]
+        for place in range(len(rows)):
+            while rows[place] in self.unreadable:
+                rows[place] = (rows[place] + 1) % len(self)
+        video = torch.tensor(rows)
+        paths = [self.samples.path(row) for row in rows]
+        return {"label": self.samples.labels[video], "video": video, "path": paths, "broken": []}
 
 
 def _timeline(video: VideoReader, path: str, segment: tuple[float, float] | None) -> tuple[Timeline, int]:

@@ -13,6 +13,16 @@ from av.video.stream import VideoStream
 Codec = Literal["h264", "mpeg4", "vp9"]
 
 
+def require_encodable(video_frames: int, height: int, width: int) -> None:
+    """Check the size of videos before they are made.
+
+    Raises:
+        ValueError: height or width is odd, which the encoders do not take, or a video would have less than two frames.
+    """
+    if height % 2 or width % 2 or min(height, width, video_frames) < 2:
+        raise ValueError(f"height={height} and width={width} must be even, video_frames={video_frames} at least 2")
+
+
 def write_video(
     path: Path,
     frames: Iterable[np.ndarray],
