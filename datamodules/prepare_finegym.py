@@ -40,9 +40,8 @@ def prepare_finegym(
     spans = read_spans(annotations)
     names = list(spans)
     if lists:
-        names = list(
-            dict.fromkeys(element.name for file in lists for element in read_elements(Path(file).expanduser()))
-        )
+        listed = (element for file in lists for element in read_elements(Path(file).expanduser()))
+        names = list(dict.fromkeys(element.name for element in listed))
         unknown = next((name for name in names if name not in spans), None)
         if unknown is not None:
             raise ValueError(f"{annotations}: lacks {unknown}, which is listed; take lists and annotations together")

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from fakes import moving_texture, write_video
 
+import cli
 from datamodules import EpicKitchensDataModule
 from datamodules.epic_kitchens import Narrated, read_class_keys, read_narrated
 from datamodules.readers.video import VideoReader
+from datamodules.sampling.resumable_sampler import Draw
 
 HEADER = "narration_id,participant_id,video_id,start_timestamp,stop_timestamp,narration,verb_class,noun_class,all_nouns"
 VERBS, NOUNS = ("take", "put", "turn-on"), ("tap", "plate")
@@ -93,6 +95,28 @@ def test_clips_are_of_their_segments(tmp_path):
     np.testing.assert_array_equal(batch["clip"][0, 0], expected)
 
 
+def test_actions_cut_out_are_the_same(tmp_path, capsys):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    write_lists(raw / "annotations")
+    for name in ("P01_01", "P02_03"):
+        write_video(raw / name[:3] / "videos" / f"{name}.MP4", moving_texture(60), fps=20)
+    arguments = ["prepare", "epic", "--root", str(raw), "--out", str(out), "--workers", "1"]
+    assert cli.main(arguments) == 0
+    assert "4 of 4 actions of EPIC-Kitchens-100 in" in capsys.readouterr().out
+    settings = {"num_frames": 4, "crop_size": 48, "short_sides": (48,), "eval_clips": 2, "num_workers": 0}
+    whole = EpicKitchensDataModule(raw, **settings)
+    trimmed = EpicKitchensDataModule(out, annotations=raw / "annotations", trimmed=True, **settings)
+    for data in (whole, trimmed):
+        data.setup("fit")
+    assert trimmed.train_samples.segment(0) is None
+    assert trimmed.train_samples.labels.tolist() == whole.train_samples.labels.tolist()
+    for row in range(3):
+        datasets = [data.dataset(data.train_samples, training=False) for data in (whole, trimmed)]
+        expected, clip = (dataset[Draw(row, 0)]["clip"].float() for dataset in datasets)
+        encoding, motion = (clip - expected).abs().mean(), (expected[:, 1:] - expected[:, :-1]).abs().mean()
+        assert encoding < motion / 4
+
+
 def test_rows_that_are_none(tmp_path):
     file = tmp_path / "EPIC_100_train.csv"
 
@@ -100,13 +124,17 @@ def test_rows_that_are_none(tmp_path):
         file.write_text("\n".join([HEADER, TRAIN[0], row]))
         refused(f"{file}:3: {words}", read_narrated, file, 3, 2)
 
-    of("a,P01,P01,00:00:01,00:00:02,x,0,0,[]", "a: 'P01' is no video such as P01_01; correct")
-    of("a,P01,P01_01,00:00:02,00:00:02,x,0,0,[]", "a: '00:00:02' to '00:00:02' is no time hh:mm:ss.ss and a later one")
-    of("a,P01,P01_01,1.5,00:00:02,x,0,0,[]", "a: '1.5' to '00:00:02' is no time")
-    of("a,P01,P01_01,00:00:01,00:61:00,x,0,0,[]", "a: '00:00:01' to '00:61:00' is no time")
-    of("a,P01,P01_01,00:00:01,00:00:02,x,3,0,[]", "a: verb_class '3' is not 0 to 2; correct")
-    of("a,P01,P01_01,00:00:01,00:00:02,x,0,-1,[]", "a: noun_class '-1' is not 0 to 1; correct")
-    of("a,P01,P01_01,00:00:01,00:00:02", "has not as many values as the first line has names")
+    of("../a,P01,P01_01,00:00:01,00:00:02,x,0,0,[]", "'../a' is no narration such as P01_01_0; correct")
+    of("P01_01_1,P01,P01,00:00:01,00:00:02,x,0,0,[]", "P01_01_1: 'P01' is no video such as P01_01; correct")
+    of(
+        "P01_01_1,P01,P01_01,00:00:02,00:00:02,x,0,0,[]",
+        "P01_01_1: '00:00:02' to '00:00:02' is no time hh:mm:ss.ss and a later one",
+    )
+    of("P01_01_1,P01,P01_01,1.5,00:00:02,x,0,0,[]", "P01_01_1: '1.5' to '00:00:02' is no time")
+    of("P01_01_1,P01,P01_01,00:00:01,00:61:00,x,0,0,[]", "P01_01_1: '00:00:01' to '00:61:00' is no time")
+    of("P01_01_1,P01,P01_01,00:00:01,00:00:02,x,3,0,[]", "P01_01_1: verb_class '3' is not 0 to 2; correct")
+    of("P01_01_1,P01,P01_01,00:00:01,00:00:02,x,0,-1,[]", "P01_01_1: noun_class '-1' is not 0 to 1; correct")
+    of("P01_01_1,P01,P01_01,00:00:01,00:00:02", "has not as many values as the first line has names")
     file.write_text(HEADER)
     refused(f"{file}: lists no actions", read_narrated, file, 3, 2)
     file.write_text("narration_id,video_id\n")

@@ -73,9 +73,9 @@ def run(material, out, **arguments):
 
 
 def test_elements_are_exact(material, tmp_path, monkeypatch):
-    monkeypatch.setattr("datamodules.prepare_finegym._BYTES_AT_ONCE", 5 * 66 * 86 * 3)  # in parts of 5 frames
+    monkeypatch.setattr("datamodules.prepare_segments._BYTES_AT_ONCE", 5 * 66 * 86 * 3)  # in parts of 5 frames
     done = run(material, tmp_path / "out", short_side=None)
-    assert (done.elements, done.wanted, done.trimmed) == (4, 4, 4)
+    assert (done.segments, done.wanted, done.written) == (4, 4, 4)
     assert not done.missing
     assert not done.broken
     files = {path.name for path in (tmp_path / "out").iterdir()}
@@ -103,14 +103,14 @@ def test_it_goes_on_where_it_was_and_lists_choose(material, tmp_path):
     first, second, *others = FRAMES
     file.write_text(f"{second}.avi 3\n")
     done = run(material, out, lists=[file])
-    assert (done.elements, done.wanted, done.trimmed) == (1, 1, 1)
+    assert (done.segments, done.wanted, done.written) == (1, 1, 1)
     before = (out / f"{second}.mp4").stat().st_mtime_ns
     (out / f"{first}.mp4.1.part").write_bytes(b"of a run that was killed")
     done = run(material, out, workers=2)
-    assert (done.elements, done.wanted, done.trimmed) == (4, 4, 3)
+    assert (done.segments, done.wanted, done.written) == (4, 4, 3)
     assert (out / f"{second}.mp4").stat().st_mtime_ns == before
     (out / f"{others[0]}.mp4").unlink()
-    assert run(material, out).trimmed == 1
+    assert run(material, out).written == 1
 
 
 def test_what_is_missing_or_broken_is_listed_until_it_is_there(material, tmp_path):
@@ -122,24 +122,24 @@ def test_what_is_missing_or_broken_is_listed_until_it_is_there(material, tmp_pat
     short = {"E_000000_000005": {"timestamps": [[0, 5]], "segments": {"A_0004_0004": {"timestamps": [[4.2, 4.6]]}}}}
     times.write_text(json.dumps({**EVENTS, THIRD: late, SECOND: {**EVENTS[SECOND], **late, **short}}))
     done = prepare_finegym(raw, times, out, workers=1, progress=False)
-    assert (done.elements, done.wanted) == (2, 7)
+    assert (done.segments, done.wanted) == (2, 7)
     assert done.missing == [FIRST]
     assert (out / "missing.txt").read_text() == f"{FIRST}\n"
     late_name, third_name = f"{SECOND}_E_000000_000009_A_0004_0006", f"{THIRD}_E_000000_000009_A_0004_0006"
     assert done.broken[0] == (
-        f"{late_name}: {raw}/{SECOND}.mp4: ends after 4.50 s, the element at 6.00 s; get the whole video"
+        f"{late_name}: {raw}/{SECOND}.mp4: ends after 4.50 s, the segment at 6.00 s; get the whole video"
     )
     assert done.broken[1].startswith(f"{third_name}: {raw}/{THIRD}.mp4: ")
     assert (out / "broken.txt").read_text().splitlines() == done.broken
-    assert "2 of 7 elements" in str(done)
-    assert "1 raw videos are missing, such as first-45678 (all in" in str(done)
-    assert "2 elements could not be had, such as" in str(done)
+    assert "2 of 7 elements of FineGym in" in str(done)
+    assert "1 videos are missing, such as first-45678 (all in" in str(done)
+    assert "2 elements of FineGym could not be had, such as" in str(done)
     # 4.6 s is a little after the end: the last frames are taken.
     assert len(frames_of(out / f"{SECOND}_E_000000_000005_A_0004_0004.mp4")) == 6
-    chosen.write_text(f"{SECOND}_E_000000_000001_A_0000_0000 1\n{SECOND}_E_000000_000001_A_0000_0001 1\n")
+    chosen.write_text(f"{SECOND}_E_000000_000001_A_0000_0000 1\n")
     done = prepare_finegym(raw, times, out, [chosen], workers=1, progress=False)
-    assert done.broken == [f"{SECOND}_E_000000_000001_A_0000_0001: is not in {times}; give annotations that have it"]
-    assert (done.elements, done.wanted, done.missing) == (1, 2, [])
+    assert (done.segments, done.wanted, done.missing, done.broken) == (1, 1, [], [])
+    assert not (out / "broken.txt").exists()
     assert not (out / "missing.txt").exists()
 
 
@@ -153,16 +153,24 @@ def test_what_is_refused(material, tmp_path):
 
     refused("no such folder", tmp_path / "none", times, out)
     refused(f"{tmp_path / 'none.json'}: cannot be read", raw, tmp_path / "none.json", out)
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"{SECOND}_E_000000_000001_A_0000_0000 1\n{SECOND}_E_000000_000001_A_0000_0001 1\n")
+    refused(f"{times}: lacks {SECOND}_E_000000_000001_A_0000_0001, which is listed", raw, times, out, [listed])
     refused("short_side=1 must be at least 2", raw, times, out, short_side=1)
     refused("is there and is no folder of elements of FineGym", raw, times, raw)
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "a.mp4").touch()
-    refused("holds no videos named by a YouTube id", tmp_path / "raw", times, out)
+    refused("holds no videos named such as 0LtLS9wROrk", tmp_path / "raw", times, out)
     for name in (f"{FIRST}.mp4", f"Final [{FIRST}].mp4"):
         (tmp_path / "raw" / name).touch()
     refused(f"{FIRST}.mp4: is also at Final [{FIRST}].mp4; keep one", tmp_path / "raw", times, out)
     (tmp_path / "raw" / f"{FIRST}.mp4").unlink()
-    refused("none of the 4 elements could be cut out: first-45678_E_0", tmp_path / "raw", times, tmp_path / "other")
+    refused(
+        "none of the 4 elements of FineGym could be cut out: first-45678_E_0",
+        tmp_path / "raw",
+        times,
+        tmp_path / "other",
+    )
     run(material, out)
     refused("was made in another way", raw, times, out, short_side=32)
     changed = tmp_path / "changed.json"
@@ -176,7 +184,7 @@ def test_the_command(material, tmp_path, capsys):
     assert "prepare finegym needs --annotations FILE" in capsys.readouterr().err
     arguments += ["--annotations", str(material / "times.json"), "--workers", "1"]
     assert cli.main([*arguments, "--short_side", "0"]) == 0
-    assert "4 of 4 elements in" in capsys.readouterr().out
+    assert "4 of 4 elements of FineGym in" in capsys.readouterr().out
     assert frames_of(tmp_path / "out" / f"{next(iter(FRAMES))}.mp4").shape == (14, 66, 86, 3)
     assert cli.main(arguments) == 1
     assert "was made in another way" in capsys.readouterr().err
