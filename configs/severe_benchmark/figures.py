@@ -3,7 +3,7 @@
 import csv
 import math
 from collections import defaultdict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,6 +20,7 @@ FULL = {"ucf101": 9537, "ntu60": 40320, "gym99": 20484, "ssv2": 168913}
 TITLES = {"ucf101": "UCF101", "ntu60": "NTU-60", "gym99": "Gym-99", "ssv2": "SSv2", "kinetics400": "K-400"}
 _TABLES = ("table_4_1", "table_4_2", "table_4_3", "table_4_4")
 _MARKERS = "osD^v<>Pph8"
+_OWN: dict[str, Any] = {"marker": "*", "markersize": 11, "markeredgecolor": "black", "markeredgewidth": 0.7}
 
 DOMAINS = (
     *(Column(f"severe/{name}/top1", f"{title}, fine-tuning") for name, title in list(TITLES.items())[1:4]),
@@ -135,14 +136,15 @@ def samples(results: list[Result], family: str) -> Picture | None:
             means, deviations = [line[at].mean for at in x], [line[at].deviation or 0.0 for at in x]
             at_last = [min(at, last) for at in x]
             colour = f"C{names.index(name) % 10}"
-            axis.errorbar(at_last, means, deviations, color=colour, marker="*", markersize=9, capsize=3, linewidth=1.6)
+            axis.errorbar(at_last, means, deviations, color=colour, capsize=3, linewidth=1.6, **_OWN)
         ticks = sorted({min(x, last) for line in curves[base].values() for x in line} | set(known))
         full = FULL.get(base, last)
         axis.set_xscale("log", base=2)
         axis.set_xticks(ticks, ["all" if x == full else f"{x:,.0f}" for x in ticks])
         axis.minorticks_off()
-        axis.set(title=TITLES.get(base, base), xlabel="training videos", ylabel="top-1 in %")
-    handles = [Line2D([], [], color=f"C{number % 10}", marker="*", markersize=9) for number in range(len(names))]
+        axis.set_title(TITLES.get(base, base), fontsize=9)
+        axis.set(xlabel="training videos", ylabel="top-1 in %")
+    handles = [Line2D([], [], color=f"C{number % 10}", **_OWN) for number in range(len(names))]
     shown = sorted({name for base in bases for name in published[base]}, key=list(_published_values()).index)
     handles += [_handle(name, ":") for name in shown]
     _legend(figure, handles, [*names, *(f"{name} (published)" for name in shown)])
@@ -180,19 +182,20 @@ def correlations(
             panels.append((column, points))
     if not panels:
         return None
-    figure, axes = _grid(len(panels), 3)
+    figure, axes = _grid(len(panels), 2 if len(panels) == 4 else 3)
     owners = list(dict.fromkeys(point.model for _, points in panels for point in points if point.own))
     for axis, (column, points) in zip(axes, panels, strict=True):
         for point in points:
             if point.own:
-                axis.plot(point.x, point.y, "*", color=f"C{owners.index(point.model) % 10}", markersize=11, zorder=3)
+                axis.plot(point.x, point.y, color=f"C{owners.index(point.model) % 10}", zorder=3, **_OWN)
             else:
                 marker, colour = _style(point.model)
                 axis.plot(point.x, point.y, marker, color=colour, markersize=5, alpha=0.9)
         x, y = (np.array([getattr(point, key) for point in points]) for key in ("x", "y"))
-        axis.set(title=f"{column.title}\nr = {_pearson(x, y)}", xlabel=against.title)
+        axis.set_title(f"{column.title}\nr = {_pearson(x, y)}", fontsize=9)
+        axis.set_xlabel(against.title)
         axis.margins(0.12)
-    handles = [Line2D([], [], color=f"C{n % 10}", marker="*", markersize=9, linestyle="") for n in range(len(owners))]
+    handles = [Line2D([], [], color=f"C{number % 10}", linestyle="", **_OWN) for number in range(len(owners))]
     models = [model for model in published if any(point.model == model for _, points in panels for point in points)]
     handles += [_handle(model, "") for model in models]
     _legend(figure, handles, [*owners, *(f"{model} (published)" for model in models)])
@@ -238,7 +241,10 @@ def class_differences(results: list[Result], baseline: str, other: str, most: in
         axis.set_yticks(places, [label if len(label) <= 45 else f"{label[:44]}…" for label in chosen], fontsize=7)
         axis.invert_yaxis()
         axis.axvline(0, color="0.3", linewidth=0.8)
-        axis.set(xlabel=f"accuracy of {other} minus that of {baseline}, points", title=f"{family}/{setting}")
+        axis.set_title(f"{family}/{setting}", fontsize=9)
+        axis.set_xlabel(f"accuracy of {other} minus that of {baseline}, points", fontsize=8)
+        axis.tick_params(axis="x", labelsize=7)
+        axis.margins(y=0.01)
         if len(chosen) < len(ordered):
             axis.axhline(most - 0.5, color="0.6", linewidth=0.8, linestyle="--")
         _plain(axis)
@@ -323,7 +329,6 @@ def _grid(panels: int, columns: int) -> tuple[Figure, list[Axes]]:
     for axis in axes[panels:]:
         axis.remove()
     for axis in axes[:panels]:
-        axis.title.set_fontsize(9)
         axis.tick_params(labelsize=7)
         axis.xaxis.label.set_fontsize(8)
         axis.yaxis.label.set_fontsize(8)

@@ -64,10 +64,11 @@ class Table:
     def _text(self, cell: Cell | None, column: Column, plus_minus: str, empty: str) -> str:
         if cell is None:
             return empty
-        text = column.text(cell.mean)
-        if self.deviations and cell.deviation is not None:
-            text += f"{plus_minus}{column.text(cell.deviation)}"
-        return text
+        mean, _, deviation = cell.printed.partition("±")
+        if not cell.printed:
+            mean = column.text(cell.mean)
+            deviation = "" if cell.deviation is None else column.text(cell.deviation)
+        return f"{mean}{plus_minus}{deviation}" if self.deviations and deviation else mean
 
 
 def source(row: Row) -> str:

@@ -51,11 +51,13 @@ class Cell:
         mean: over the runs.
         deviation: standard deviation over n - 1 for own runs; None where there is one run, or it was not published.
         runs: how many; 0 for published numbers.
+        printed: mean and deviation as the thesis prints them.
     """
 
     mean: float
     deviation: float | None = None
     runs: int = 0
+    printed: str = ""
 
 
 @dataclass
@@ -223,13 +225,13 @@ def metric_of(setting: str) -> str:
 def read_published(table: str) -> tuple[Row, ...]:
     """Read a published table: ``published/TABLE.csv``, whose first line says what it is."""
     title, *lines = (PUBLISHED / f"{table}.csv").read_text(encoding="utf-8").splitlines()
-    source = title.removeprefix("# ").partition(":")[0].lower()
+    source = title.removeprefix("# Table ").partition(":")[0]
     rows = []
     for values in csv.DictReader(lines):
         cells = {key: _cell(text) for key, text in values.items() if "/" in key and text}
         printed = {key: values[key] for key in ("mean", "rank") if key in values}
         rows.append(
-            Row(values["method"], values["network"], values["pretraining"], f"thesis, {source}", cells, printed)
+            Row(values["method"], values["network"], values["pretraining"], f"thesis, table {source}", cells, printed)
         )
     return tuple(rows)
 
@@ -253,7 +255,8 @@ def published_rows(layout: Layout) -> list[Row]:
                     rows[key] = Row(*key, row.source, cells, row.printed)
             elif added := {name: cell for name, cell in cells.items() if name not in rows[key].cells}:
                 rows[key].cells |= added
-                rows[key].source += f", {row.source.removeprefix('thesis, ')}"
+                number = row.source.removeprefix("thesis, table ")
+                rows[key].source = f"{rows[key].source.replace('table ', 'tables ')} and {number}"
     return list(rows.values())
 
 
@@ -294,4 +297,4 @@ def averages(rows: list[Row], columns: list[Column]) -> dict[int, tuple[float, f
 
 def _cell(text: str) -> Cell:
     mean, _, deviation = text.partition("±")
-    return Cell(float(mean), float(deviation) if deviation else None)
+    return Cell(float(mean), float(deviation) if deviation else None, printed=text)
