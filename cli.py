@@ -253,8 +253,9 @@ def prepare(arguments: list[str]) -> int:
     parser.add_argument(
         "dataset",
         nargs="?",
-        choices=["ntu", "flow"],
-        help="ntu: skeletons of NTU RGB+D 60 and 120; flow: optical flow of any videos",
+        choices=["ntu", "flow", "finegym", "epic"],
+        help="ntu: skeletons of NTU RGB+D 60 and 120; flow: optical flow of any videos; finegym, epic: a small file"
+        " for each element of FineGym or action of EPIC-Kitchens-100, cut out of the long videos",
     )
     parser.add_argument(
         "--root",
@@ -269,7 +270,7 @@ def prepare(arguments: list[str]) -> int:
         help="pyskl: ntu60_3d.pkl; agcn: train_data_joint.npy val_data_joint.npy, beside their _label.pkl;"
         " ctrgcn: NTU60_CS.npz and the like, which have a split of their own",
     )
-    parser.add_argument("--out", type=Path, help="folder to make; data.root of NTUSkeletonDataModule")
+    parser.add_argument("--out", type=Path, help="folder to make; data.root of the data module")
     parser.add_argument("--workers", type=int, help="processes; by default as many as there are cores")
     parser.add_argument(
         "--bodies",
@@ -283,8 +284,22 @@ def prepare(arguments: list[str]) -> int:
         default="dis",
         help="of flow: OpenCV's dis or tvl1, torchvision's raft",
     )
-    parser.add_argument("--short_side", type=int, default=128, help="of flow: pixels of a frame's shorter side")
+    parser.add_argument(
+        "--short_side",
+        type=int,
+        help="of flow, finegym and epic: pixels of a frame's shorter side, by default 128, 256 and 256; of the last two"
+        " 0 keeps it",
+    )
     parser.add_argument("--weights", type=Path, help="of raft: file of torchvision's weights")
+    parser.add_argument(
+        "--annotations",
+        type=Path,
+        help="of finegym: times of events and elements, finegym_annotation_info_v1.0.json; of epic: folder of"
+        " EPIC_100_train.csv and EPIC_100_validation.csv, the root by default",
+    )
+    parser.add_argument(
+        "--lists", type=Path, nargs="+", default=[], help="of finegym: element lists, to cut out no other elements"
+    )
     options = parse(parser, arguments, "--help tells which there are")
     if options.dataset is None or options.root is None or options.out is None:
         return complain(
@@ -292,19 +307,30 @@ def prepare(arguments: list[str]) -> int:
         )
     if options.format == "skeleton" and len(options.root) > 1:
         return complain("prepare: --root takes one folder of files; put them into one", 2)
+    if options.dataset == "finegym" and options.annotations is None:
+        return complain("prepare finegym needs --annotations FILE, such as finegym_annotation_info_v1.0.json", 2)
     from datamodules.prepare_arrays import prepare_arrays
+    from datamodules.prepare_epic import prepare_epic
+    from datamodules.prepare_finegym import prepare_finegym
     from datamodules.prepare_flow import PreparedFlow, prepare_flow
     from datamodules.prepare_ntu import Prepared
     from datamodules.prepare_ntu import prepare as prepare_files
+    from datamodules.prepare_segments import PreparedSegments
 
-    done: Prepared | PreparedFlow
+    done: Prepared | PreparedFlow | PreparedSegments
+    root, side = options.root[0], options.short_side
     try:
         if options.dataset == "flow":
-            done = prepare_flow(
-                options.root[0], options.out, options.method, options.short_side, options.weights, options.workers
-            )
+            side = 128 if side is None else side
+            done = prepare_flow(root, options.out, options.method, side, options.weights, options.workers)
+        elif options.dataset in ("finegym", "epic"):
+            side = 256 if side is None else side or None
+            if options.dataset == "epic":
+                done = prepare_epic(root, options.out, options.annotations, side, options.workers)
+            else:
+                done = prepare_finegym(root, options.annotations, options.out, options.lists, side, options.workers)
         elif options.format == "skeleton":
-            done = prepare_files(options.root[0], options.out, options.workers, options.bodies)
+            done = prepare_files(root, options.out, options.workers, options.bodies)
         else:
             done = prepare_arrays(options.root, options.out, options.format)
     except ValueError as error:

@@ -24,10 +24,11 @@ A left-right flip keeps the label: no class of Kinetics-400 names a side.
 import csv
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal, NamedTuple
 
-from datamodules.sample_list import VIDEO_SUFFIXES, SampleList, find_videos
+from datamodules.listed_videos import VideoFiles, agreement, folders_of, stem_of
+from datamodules.sample_list import SampleList
 from datamodules.video_datamodule import VideoDataModule
 
 SIZES = (200, 400, 600, 700)
@@ -75,6 +76,9 @@ class KineticsDataModule(VideoDataModule):
         crop_size: see there.
         short_sides: see there.
         eval_clips: see there.
+        random_resized_crop: see there.
+        samples: see there; of those that ``subset`` leaves.
+        samples_seed: see there.
         global_batch_size: see there.
         eval_batch_size: see there.
         probe_samples: see there.
@@ -102,6 +106,9 @@ class KineticsDataModule(VideoDataModule):
         crop_size: int = 112,
         short_sides: tuple[int, ...] = (112, 128, 144),
         eval_clips: int = 10,
+        random_resized_crop: bool = False,
+        samples: int | None = None,
+        samples_seed: int = 0,
         global_batch_size: int = 32,
         eval_batch_size: int = 8,
         probe_samples: int | None = None,
@@ -117,6 +124,9 @@ class KineticsDataModule(VideoDataModule):
             crop_size=crop_size,
             short_sides=short_sides,
             eval_clips=eval_clips,
+            random_resized_crop=random_resized_crop,
+            samples=samples,
+            samples_seed=samples_seed,
             global_batch_size=global_batch_size,
             eval_batch_size=eval_batch_size,
             probe_samples=probe_samples,
@@ -147,8 +157,8 @@ class KineticsDataModule(VideoDataModule):
         else:
             listed = {split: videos.listed(split) for split in ("train", "val")}
             listed = {split: rows for split, rows in listed.items() if rows} or {"train": videos.listed(None)}
-        class_names = self._class_names(listed, videos)
-        numbers = {name: number for number, name in enumerate(class_names)}
+        self.class_names = self._class_names(listed, videos)
+        numbers = {name: number for number, name in enumerate(self.class_names)}
 
         missing: list[str] = []
         samples = {}
@@ -165,11 +175,11 @@ class KineticsDataModule(VideoDataModule):
         if train is None:
             assert val is not None
             train = val
-        self.train_samples = train if self.subset == 1 else train.subset(self.subset, self.subset_seed)
+        self.train_samples = self._few(train if self.subset == 1 else train.subset(self.subset, self.subset_seed))
         self.val_samples = self.train_samples if val is None or val is train else val
         if self.num_classes is None:
             listed_numbers = (row.label for rows in listed.values() for row in rows if isinstance(row.label, int))
-            self.num_classes = len(class_names) or max(listed_numbers, default=-1) + 1
+            self.num_classes = len(self.class_names) or max(listed_numbers, default=-1) + 1
         self._report(missing)
 
     def _lists(self) -> dict[Split, Path]:
@@ -226,7 +236,7 @@ class KineticsDataModule(VideoDataModule):
         absent: list[str],
     ) -> Iterator[tuple[str, int]]:
         for name, label in rows:
-            path = videos.find(name, split)
+            path = videos.find_in(name, split)
             if path is None:
                 absent.append(name)
                 continue
@@ -235,11 +245,10 @@ class KineticsDataModule(VideoDataModule):
             yield str(self.root / path), label if isinstance(label, int) else numbers.get(label or "", -1)
 
 
-class VideoIndex:
-    """The videos below a folder, found again by the names in lists: one scan instead of a look-up per row.
+class VideoIndex(VideoFiles):
+    """The videos below a folder, found again by the names in lists of Kinetics.
 
     Attributes:
-        count: number of videos.
         class_names: names of the class folders, of those in split folders where there are any.
 
     Args:
@@ -250,19 +259,13 @@ class VideoIndex:
     """
 
     def __init__(self, root: Path) -> None:
-        self._by_stem: dict[str, list[str]] = {}
+        super().__init__(root)
         self._by_id: dict[str, list[str]] = {}
-        self.count = 0
         folders: set[str] = set()
-        for path in find_videos(root):
-            self.count += 1
-            folders.add(path.rpartition("/")[0])
-            stem = _stem(path)
-            self._by_stem.setdefault(stem, []).append(path)
-            if _CLIP_NAME.fullmatch(stem):
-                self._by_id.setdefault(stem[:11], []).append(path)
-        if not self.count:
-            raise ValueError(f"{root}: holds no videos; give the folder that holds them, as root/<class>/<file>")
+        for name, paths in self._by_stem.items():
+            folders.update(path.rpartition("/")[0] for path in paths)
+            if _CLIP_NAME.fullmatch(name):
+                self._by_id.setdefault(name[:11], []).extend(paths)
         of_splits = {folder for folder in folders if folder.partition("/")[0] in FOLDERS["train"] + FOLDERS["val"]}
         names = (self.class_name(f"{folder}/") for folder in of_splits or folders if folder)
         self.class_names = {name for name in names if name is not None}
@@ -283,14 +286,14 @@ class VideoIndex:
             folders = folders[1:]
         return folders[0].replace("_", " ") if folders else None
 
-    def find(self, name: str, split: Split) -> str | None:
+    def find_in(self, name: str, split: Split) -> str | None:
         """Return the path of a listed video relative to the folder, or None.
 
         The file name decides; extensions are free. Folders must agree as far as both have them, spaces and underscores
         being equal, unless the name is one of Kinetics, which is unique. A clip may be kept under its bare YouTube id,
         and an id stands for any clip of that video.
         """
-        stem = _stem(name)
+        stem = stem_of(name)
         paths = self._by_stem.get(stem)
         if paths is None and _CLIP_NAME.fullmatch(stem):
             paths = self._by_stem.get(stem[:11])
@@ -298,30 +301,11 @@ class VideoIndex:
             paths = self._by_id.get(stem)
         if paths is None or name in paths:
             return name if paths else None
-        wanted = _folders(name)
-        depths = {path: _agreement(wanted, _folders(path)) for path in paths}
+        wanted = folders_of(name)
+        depths = {path: agreement(wanted, folders_of(path)) for path in paths}
         if not (_CLIP_NAME.fullmatch(stem) or _YOUTUBE_ID.fullmatch(stem)):
-            depths = {path: depth for path, depth in depths.items() if depth == min(len(wanted), len(_folders(path)))}
+            depths = {path: depth for path, depth in depths.items() if depth == min(len(wanted), len(folders_of(path)))}
         return max(depths, key=lambda path: (depths[path], path.partition("/")[0] in FOLDERS[split]), default=None)
-
-
-def _stem(path: str) -> str:
-    name = path.rpartition("/")[2]
-    stem, dot, suffix = name.rpartition(".")
-    return stem if dot and f".{suffix}".lower() in VIDEO_SUFFIXES else name
-
-
-def _folders(path: str) -> list[str]:
-    """Return the folders of a path, the nearest first, with spaces for underscores."""
-    parts = [part for part in PurePosixPath(path).parts[:-1] if part not in ("/", ".")]
-    return [part.replace("_", " ") for part in reversed(parts)]
-
-
-def _agreement(wanted: list[str], found: list[str]) -> int:
-    depth = 0
-    while depth < min(len(wanted), len(found)) and wanted[depth] == found[depth]:
-        depth += 1
-    return depth
 
 
 def read_csv(file: Path, split: Split) -> list[Listed]:

@@ -1,16 +1,15 @@
 """From a folder of videos to a folder of optical flow: parallel, resumable, each file whole or not at all."""
 
-import json
 import os
-import time
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from datamodules.optical_flow import Estimator, FlowMethod, estimator, video_flow
-from datamodules.prepare_ntu import BROKEN_FILE, SETTINGS_FILE, available_cores, in_parallel, progress_bar
+from datamodules.prepare_folder import followed, settle, write_lines
+from datamodules.prepare_ntu import BROKEN_FILE, available_cores, in_parallel
 from datamodules.readers.flow import FlowError, FlowReader, record_type
 from datamodules.readers.video import VideoError, VideoReader
 from datamodules.sample_list import find_videos
@@ -18,7 +17,6 @@ from datamodules.sample_list import find_videos
 SUFFIX = ".flow.npy"
 VERSION = 1
 _FRAMES_AT_ONCE = 512
-_SECONDS_BETWEEN_UPDATES = 0.25
 
 
 class PreparedFlow(NamedTuple):
@@ -100,52 +98,20 @@ def prepare_flow(
     workers = available_cores() if workers is None else workers
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _settle(out, wanted)
+        settle(out, wanted, "flow")
         work = partial(_compute, root, out, method, weights, short_side)
         results = in_parallel(work, videos, workers) if workers > 1 and len(videos) > 1 else map(work, videos)
-        broken, computed, updated = [], 0, time.monotonic()
-        with progress_bar(progress) as bar:
-            task = bar.add_task(f"flow of {root.name}", total=len(videos))
-            for reason, is_new in results:
-                broken += [reason] if reason else []
-                computed += is_new
-                bar.advance(task)
-                if time.monotonic() - updated > _SECONDS_BETWEEN_UPDATES:
-                    bar.refresh()
-                    updated = time.monotonic()
+        broken, computed = [], 0
+        for reason, is_new in followed(results, f"flow of {root.name}", len(videos), progress):
+            broken += [reason] if reason else []
+            computed += is_new
         broken.sort()
-        _list_broken(out / BROKEN_FILE, broken)
+        write_lines(out / BROKEN_FILE, broken)
     except OSError as error:
         raise ValueError(f"{out}: cannot be written ({error.strerror}); make room for it, or give another") from error
     if len(broken) == len(videos):
         raise ValueError(f"{root}: all {len(videos):,} videos are broken, such as {broken[0]}")
     return PreparedFlow(out, len(videos) - len(broken), broken, computed)
-
-
-def _list_broken(file: Path, broken: list[str]) -> None:
-    if broken:
-        file.write_text("".join(f"{line}\n" for line in broken), errors="surrogateescape")
-    else:
-        file.unlink(missing_ok=True)
-
-
-def _settle(out: Path, wanted: dict[str, Any]) -> None:
-    """Write down how the flow is made, or find that it is made so."""
-    file = out / SETTINGS_FILE
-    try:
-        found = json.loads(file.read_text())
-    except FileNotFoundError:
-        is_other = any(path.suffix != ".part" for path in out.iterdir())
-        if is_other and not file.exists():  # another process may have settled it by now
-            raise ValueError(f"{out}: is there and is no folder of flow; remove it, or give another") from None
-        part = file.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(wanted))
-        part.rename(file)
-        return
-    except ValueError:
-        found = None
-    if found != wanted:
-        raise ValueError(f"{out}: was made in another way ({found}, not {wanted}); remove it, or give another")
 
 
 _estimators: dict[tuple[FlowMethod, str | Path | None], Estimator] = {}  # one a process: RAFT takes seconds to build

@@ -140,6 +140,7 @@ class SampleDataModule(LightningDataModule):
             self.seed,
             accumulate,
             self._batches_done,
+            self._view,
         )
         loader = TrainLoader(dataset, batch_sampler=sampler, **loading)
         loader.noun = self.noun
@@ -212,6 +213,10 @@ class SampleDataModule(LightningDataModule):
             return 0
         progress = self.trainer.fit_loop.epoch_loop.batch_progress.total
         return int(progress.processed)  # type: ignore[attr-defined]  # declared without it
+
+    def _view(self) -> int | None:
+        """Number of the view that this epoch shows of each sample; None where it has one of its own."""
+        return None
 
     def _record_folder(self) -> Path | None:
         """Return the folder for lists of samples inside the run folder, created."""

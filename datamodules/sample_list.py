@@ -62,12 +62,20 @@ class SampleList:
 
     Attributes:
         labels: int64 (N,), class from 0; -1 where a video has none.
+        bounds: float64 (N, 2), start and end (exclusive) of each sample in its video, seconds from the first frame;
+            None where all samples are whole videos.
 
     Args:
         samples: path and label of each video, in order.
+        segments: start and end of each in seconds; the end may be infinite, which means that of the video.
+
+    Raises:
+        ValueError: a segment starts before 0 or is empty, or there is not one for each sample.
     """
 
-    def __init__(self, samples: Iterable[tuple[str, int]]) -> None:
+    def __init__(
+        self, samples: Iterable[tuple[str, int]], segments: Iterable[tuple[float, float]] | None = None
+    ) -> None:
         text, ends, labels = bytearray(), array("q", [0]), array("q")
         for path, label in samples:
             text += os.fsencode(path)
@@ -76,6 +84,17 @@ class SampleList:
         self._text = torch.frombuffer(text, dtype=torch.uint8) if text else torch.empty(0, dtype=torch.uint8)
         self._ends = torch.frombuffer(ends, dtype=torch.int64)
         self.labels: Tensor = torch.frombuffer(labels, dtype=torch.int64) if labels else torch.empty(0).long()
+        self.bounds = None if segments is None else self._checked(segments)
+
+    def _checked(self, segments: Iterable[tuple[float, float]]) -> Tensor:
+        table = torch.tensor(list(segments), dtype=torch.float64).reshape(-1, 2)
+        if len(table) != len(self):
+            raise ValueError(f"{len(table)} segments for {len(self)} samples; give one for each")
+        empty = ((table[:, 0] < 0) | ~(table[:, 0] < table[:, 1])).nonzero()[:, 0].tolist()
+        if empty:
+            start, end = table[empty[0]].tolist()
+            raise ValueError(f"{self.path(empty[0])}: {start:g} to {end:g} s is no segment; correct the list")
+        return table
 
     def __len__(self) -> int:
         """Return the number of videos."""
@@ -90,6 +109,13 @@ class SampleList:
         """Return the class of a video from 0, or -1, by its row from 0."""
         return int(self.labels[row])
 
+    def segment(self, row: int) -> tuple[float, float] | None:
+        """Return start and end of a sample in seconds, by its row from 0; None where it is a whole video."""
+        if self.bounds is None:
+            return None
+        start, end = self.bounds[row].tolist()
+        return start, end
+
     def select(self, keep: Tensor) -> Self:
         """Return the marked videos, in order.
 
@@ -101,6 +127,7 @@ class SampleList:
         part._text = self._text[keep.repeat_interleave(lengths)]
         part._ends = torch.cat([torch.zeros(1, dtype=torch.int64), lengths[keep].cumsum(0)])
         part.labels = self.labels[keep]
+        part.bounds = None if self.bounds is None else self.bounds[keep]
         return part
 
     def subset(self, fraction: float, seed: int) -> Self:

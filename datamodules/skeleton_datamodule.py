@@ -1,17 +1,18 @@
 """What the data modules of skeletons share: prepared sequences in two lists."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import torch
 from pytorch_lightning.utilities import rank_zero_info
 
 from datamodules.batch import SkeletonBatch
 from datamodules.resident_sequences import ResidentDataset, ResidentSequences
-from datamodules.sample_datamodule import Loader, Loading, SampleDataModule
+from datamodules.rows_datamodule import RowsDataModule
+from datamodules.sample_datamodule import Loader, Loading
 from datamodules.sample_list import SampleList
 from datamodules.skeleton_dataset import (
     Listed,
@@ -23,14 +24,12 @@ from datamodules.skeleton_dataset import (
 )
 
 
-class SkeletonDataModule(SampleDataModule):
+class SkeletonDataModule(RowsDataModule):
     """Base of the data modules of skeletons; batches are ``SkeletonBatch``, of whole sequences.
 
     A crop in time is a method's view. Sequences are read alike for training and evaluation, through a memory map.
 
-    Attributes:
-        rows_only: a method that keeps the features of all sequences sets it before its training starts: the loaders of
-            training and validation then give ``SkeletonRowBatch``, in the same order, and read nothing.
+    Rows alone (``RowsDataModule.rows_only``) are ``SkeletonRowBatch``.
 
     Args:
         labelled_fraction: share of each class that the training list keeps (``SampleList.labelled_subset``): 0.01,
@@ -50,7 +49,6 @@ class SkeletonDataModule(SampleDataModule):
     """
 
     noun = "sequences"
-    rows_only = False
     train_samples: SkeletonList
     val_samples: SkeletonList
 
@@ -104,33 +102,14 @@ class SkeletonDataModule(SampleDataModule):
         here: Loading = {**super()._loading(persistent=False), "num_workers": 0, "pin_memory": False}
         return {**here, "multiprocessing_context": None}
 
-    def train_dataloader(self) -> Loader:
-        """Return batches as of ``SampleDataModule``, of rows alone where that is asked for."""
-        if not self.rows_only:
-            return super().train_dataloader()
-        return self._training_loader(SkeletonRows(self.train_samples), self._loading_rows())
+    def rows(self, samples: SampleList, unreadable: frozenset[int]) -> SkeletonRows:
+        """Return what is listed of sequences; none is unreadable."""
+        assert isinstance(samples, SkeletonList)
+        return SkeletonRows(samples)
 
-    def val_dataloader(self) -> Loader:
-        """Return the evaluation samples as of ``SampleDataModule``, of rows alone where that is asked for."""
-        if not self.rows_only:
-            return super().val_dataloader()
-        return self._once_loader(SkeletonRows(self.val_samples), len(self.val_samples), self._loading_rows())
-
-    def whole_dataloaders(self) -> tuple[Loader, Loader]:
-        """Return all training and all evaluation samples, each once, in order, dealt out over the processes.
-
-        As ``probe_dataloaders``, but ``sample`` is the row in the whole list.
-        """
-        return self._evaluation_loader(self.train_samples), self._evaluation_loader(self.val_samples)
-
-    def _loading_rows(self) -> Loading:
-        # Sent between processes, a row would take longer than to look it up.
-        return {
-            **self._loading(persistent=False),
-            "collate_fn": _as_it_is,
-            "num_workers": 0,
-            "multiprocessing_context": None,
-        }
+    def training_views(self, views: int) -> list[tuple[Sequence[int], Loader]]:
+        """Return the whole sequences once, for all views: what is drawn of them is a method's."""
+        return [(range(views), self._evaluation_loader(self.train_samples))]
 
     def _part(self, train: list[Listed], val: list[Listed]) -> None:
         """Set the two lists; where one is empty the other serves for both."""
@@ -143,11 +122,6 @@ class SkeletonDataModule(SampleDataModule):
                 f"{100 * self.labelled_fraction:g} % of each class, seed {self.labelled_seed}"
             )
         self.train_samples, self.val_samples = (part if len(part) else parts[1 - i] for i, part in enumerate(parts))
-
-
-def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - typed as one that gets a list
-    """Return a batch that its dataset has put together."""
-    return batch
 
 
 def counts(train: int, val: int, official: tuple[int, int] | None, left_out: dict[str, int]) -> str:

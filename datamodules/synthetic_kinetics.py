@@ -30,6 +30,8 @@ class SyntheticKineticsDataModule(KineticsDataModule):
     Several processes may start at once: each writes into a folder of its own and the first to finish gives it its name.
     """
 
+    flip_keeps_labels = False
+
     def __init__(
         self,
         cache: str | Path = "~/.cache/video-efficient-zoo/synthetic_kinetics",

@@ -2,14 +2,16 @@
 
 from typing import TypedDict
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
-from datamodules.batch import ClipBatch
+from datamodules.batch import ClipBatch, VideoRowBatch
 from datamodules.readers.video import VideoError, VideoReader
 from datamodules.sample_list import SampleList
-from datamodules.sampling.clips import ClipSampler
+from datamodules.sampling.clips import ClipSampler, Segment, Timeline
+from datamodules.sampling.crops import random_size
 from datamodules.sampling.resumable_sampler import Draw
 
 MAX_TRIES = 10
@@ -38,10 +40,13 @@ class VideoDataset(Dataset[ClipSample]):
     """Clips of listed videos.
 
     Training: the short side is drawn from ``short_sides``, clips are drawn at random, and each is cropped at its own
-    random place (thesis 5.4.1). Evaluation: evenly spaced clips, the first short side, centre crop.
+    random place (thesis 5.4.1); or each takes a part of random size, place and aspect, the same in all its frames,
+    resized to the crop (chapter 4). Evaluation: evenly spaced clips, the first short side, centre crop.
 
     A video that cannot be read is never passed over in silence: it is named in ``broken`` and replaced by the next one
     of the list (from the end to the start), the label, row and path being those of the replacement.
+
+    Where the list holds segments, clips are drawn inside a sample's segment as if it were the video.
 
     Args:
         samples: the videos.
@@ -49,16 +54,24 @@ class VideoDataset(Dataset[ClipSample]):
         short_sides: sizes in pixels that a frame's short side is scaled to.
         crop_size: side of the square crop in pixels.
         training: whether to draw at random.
+        random_resized_crop: whether training takes random resized crops; ``short_sides`` are then for evaluation.
     """
 
     def __init__(
-        self, samples: SampleList, clips: ClipSampler, short_sides: tuple[int, ...], crop_size: int, training: bool
+        self,
+        samples: SampleList,
+        clips: ClipSampler,
+        short_sides: tuple[int, ...],
+        crop_size: int,
+        training: bool,
+        random_resized_crop: bool = False,
     ) -> None:
         self.samples = samples
         self.clips = clips
         self.short_sides = short_sides
         self.crop_size = crop_size
         self.training = training
+        self.random_resized_crop = random_resized_crop
 
     def __len__(self) -> int:
         """Return the number of videos."""
@@ -74,31 +87,50 @@ class VideoDataset(Dataset[ClipSample]):
             UnreadableVideosError: neither the video nor the next ones can be read.
         """
         broken: list[str] = []
-        for row in range(draw.row, draw.row + min(MAX_TRIES, len(self))):
+        tried: set[str] = set()
+        for row in range(draw.row, draw.row + len(self)):
             row %= len(self)
             path = self.samples.path(row)
+            if path in tried:  # many samples may lie in one long video
+                continue
             try:
-                clip = self._read(path, torch.Generator().manual_seed(draw.seed))
+                clip = self._read(path, self.samples.segment(row), torch.Generator().manual_seed(draw.seed))
             except VideoError as error:
                 broken.append(broken_line(path, str(error)))
+                tried.add(path)
+                if len(broken) == MAX_TRIES:
+                    break
                 continue
             return {"clip": clip, "label": self.samples.label(row), "video": row, "path": path, "broken": broken}
         raise UnreadableVideosError(
             f"{broken[0]} (nor can the {len(broken) - 1} videos after it be read; check the folder and its files)"
         )
 
-    def _read(self, path: str, generator: torch.Generator) -> Tensor:
+    def _read(self, path: str, segment: tuple[float, float] | None, generator: torch.Generator) -> Tensor:
         with VideoReader(path) as video:
-            if self.training:
-                side = self.short_sides[int(torch.randint(len(self.short_sides), (), generator=generator))]
-                frames = self.clips.random(video, generator)
-            else:
-                side = self.short_sides[0]
-                frames = self.clips.evenly_spaced(video)
-            images = torch.from_numpy(video.read(frames.reshape(-1), side))
+            timeline, first_frame = _timeline(video, path, segment)
+            if not self.training:
+                frames = first_frame + self.clips.evenly_spaced(timeline)
+                return self._crop(video.read(frames.reshape(-1), self.short_sides[0]), frames.shape, generator)
+            if self.random_resized_crop:
+                frames = first_frame + self.clips.random(timeline, generator)
+                views = [self._crop(self._resized(video, row, generator), (1, len(row)), generator) for row in frames]
+                return torch.cat(views)
+            side = self.short_sides[int(torch.randint(len(self.short_sides), (), generator=generator))]
+            frames = first_frame + self.clips.random(timeline, generator)
+            return self._crop(video.read(frames.reshape(-1), side), frames.shape, generator)
+
+    def _resized(self, video: VideoReader, frames: np.ndarray, generator: torch.Generator) -> np.ndarray:
+        """Read frames at such a size that a crop of ``crop_size`` is a random resized one: scaled once, antialiased."""
+        height, width = random_size(video.height, video.width, generator)
+        size = round(video.height * self.crop_size / height), round(video.width * self.crop_size / width)
+        return video.read(frames, size=size)
+
+    def _crop(self, images: np.ndarray, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Cut a square from the frames of each clip: (N * T, H, W, 3) to (N, T, crop_size, crop_size, 3)."""
         _, height, width, _ = images.shape
-        clip = torch.empty((*frames.shape, self.crop_size, self.crop_size, 3), dtype=torch.uint8)
-        for view, source in zip(clip, images.reshape(*frames.shape, height, width, 3), strict=True):
+        clip = torch.empty((*shape, self.crop_size, self.crop_size, 3), dtype=torch.uint8)
+        for view, source in zip(clip, torch.from_numpy(images).reshape(*shape, height, width, 3), strict=True):
             top, left = self._corner(height - self.crop_size, width - self.crop_size, generator)
             view.copy_(source[:, top : top + self.crop_size, left : left + self.crop_size])
         return clip
@@ -109,6 +141,44 @@ class VideoDataset(Dataset[ClipSample]):
         top = torch.randint(spare_height + 1, (), generator=generator)
         left = torch.randint(spare_width + 1, (), generator=generator)
         return int(top), int(left)
+
+
+class VideoRows(Dataset[VideoRowBatch]):
+    """The same list without its clips, in whole batches: nothing is read from the disk.
+
+    Args:
+        samples: the videos.
+        unreadable: rows that the next one of the list stands in for, as in ``VideoDataset``.
+    """
+
+    def __init__(self, samples: SampleList, unreadable: frozenset[int]) -> None:
+        self.samples = samples
+        self.unreadable = unreadable
+
+    def __len__(self) -> int:
+        """Return the number of videos."""
+        return len(self.samples)
+
+    def __getitems__(self, draws: list[Draw]) -> VideoRowBatch:
+        """Return what is listed of some videos."""
+        rows = [draw.row for draw in draws]
+        for place in range(len(rows)):
+            while rows[place] in self.unreadable:
+                rows[place] = (rows[place] + 1) % len(self)
+        video = torch.tensor(rows)
+        paths = [self.samples.path(row) for row in rows]
+        return {"label": self.samples.labels[video], "video": video, "path": paths, "broken": []}
+
+
+def _timeline(video: VideoReader, path: str, segment: tuple[float, float] | None) -> tuple[Timeline, int]:
+    """Return what clips are drawn from, and the number of its first frame in the video."""
+    if segment is None:
+        return video, 0
+    try:
+        part = Segment(video, *segment)
+    except ValueError as error:
+        raise VideoError(f"{path}: {error}") from None
+    return part, part.first_frame
 
 
 def broken_line(path: str, message: str) -> str:

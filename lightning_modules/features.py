@@ -28,8 +28,7 @@ class Features(NamedTuple):
     @classmethod
     def of_batch(cls, feature: Tensor, batch: Mapping[str, Any]) -> Self:
         """Features of a batch of skeletons or clips."""
-        row, name = ("sample", "name") if "sample" in batch else ("video", "path")
-        return cls(feature.detach().float(), batch["label"], batch[row], batch[name])
+        return cls(feature.detach().float(), batch["label"], rows_of(batch), names_of(batch))
 
     @classmethod
     def gather(cls, parts: list["Features"], device: torch.device) -> Self:
@@ -50,6 +49,18 @@ class Features(NamedTuple):
         name = [name for part in names for name in part]
         feature, label, row = (column[order] for column in joined)
         return cls(feature, label, row, [name[number] for number in order.tolist()])
+
+
+def rows_of(batch: Mapping[str, Any]) -> Tensor:
+    """Row in its list of each sample of a batch of skeletons or clips, int64 (B,)."""
+    rows: Tensor = batch["sample" if "sample" in batch else "video"]
+    return rows
+
+
+def names_of(batch: Mapping[str, Any]) -> list[str]:
+    """Name of each sample of a batch of skeletons or clips."""
+    names: list[str] = batch["name" if "name" in batch else "path"]
+    return names
 
 
 @torch.no_grad()

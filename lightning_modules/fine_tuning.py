@@ -7,6 +7,7 @@ from lightning_modules.networks.network import Network
 from lightning_modules.recognition import Recognition
 from lightning_modules.views.multimodal import ClipCrop
 from lightning_modules.views.skeleton import SequenceCrop
+from lightning_modules.views.video import VideoAugmentation
 
 
 class FineTuning(Recognition):
@@ -41,7 +42,7 @@ class FineTuning(Recognition):
         networks: list[Network],
         weights: str | list[str | None] | None = None,
         adapt_input: bool = False,
-        crop: SequenceCrop | ClipCrop | None = None,
+        crop: SequenceCrop | ClipCrop | VideoAugmentation | None = None,
         num_classes: int | None = None,
         train_only: list[str] | None = None,
         optimizer: Literal["sgd", "adam", "adamw"] = "adam",

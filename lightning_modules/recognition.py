@@ -1,7 +1,7 @@
 """What the protocols of recognition have in common (thesis 2.4.3, A.1, A.2, A.4): networks under a classifier."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import MeanMetric, Metric
 
-from datamodules.batch import MultimodalBatch, SkeletonBatch
+from datamodules.batch import ClipBatch, MultimodalBatch, SkeletonBatch
+from lightning_modules.features import names_of, rows_of
 from lightning_modules.losses.gather import world
 from lightning_modules.metrics.class_accuracy import ClassAccuracy
 from lightning_modules.networks import Network, VideoNetwork
@@ -19,6 +20,7 @@ from lightning_modules.reproducible import Reproducible
 from lightning_modules.views.multimodal import ClipCrop, CropBoxes, mean_over_clips
 from lightning_modules.views.rows import Rows
 from lightning_modules.views.skeleton import CropParameters, SequenceCrop
+from lightning_modules.views.video import VideoAugmentation, VideoChanges
 from lightning_modules.weights.files import ACTIONS_KEY
 from lightning_modules.weights.header import describe
 from lightning_modules.weights.importers import load_each
@@ -26,7 +28,8 @@ from lightning_modules.weights.preprocessing import Preprocessing
 
 CLASSIFIER = "classifier.weight"
 
-Batch = SkeletonBatch | MultimodalBatch
+Batch = SkeletonBatch | MultimodalBatch | ClipBatch
+Crop = SequenceCrop | ClipCrop | VideoAugmentation
 
 # Bounds the memory that the clips of long videos take in evaluation.
 _CLIPS_AT_ONCE = 64
@@ -35,8 +38,9 @@ _CLIPS_AT_ONCE = 64
 class Recognition(Reproducible):
     """Base of linear evaluation and fine-tuning: a linear classifier over the features of one or several networks.
 
-    Batch: ``SkeletonBatch``, or ``MultimodalBatch`` for clips of RGB, flow or depth. Training sees a random crop of
-    each sequence or clip, evaluation the centre (A.1); of a video it averages the probabilities of all clips (2.4.3).
+    Batch: ``SkeletonBatch``, ``MultimodalBatch`` for clips of RGB, flow or depth, or ``ClipBatch``. Training sees a
+    random crop of each sequence or clip, evaluation the centre (A.1); of a video it averages the probabilities of all
+    clips (2.4.3, B.2.1).
     Crops are drawn for the global batch from (seed, number of the batch), dropout from these and the rank. Several
     networks see the same crop, and their features are put side by side (A.4). Loss and scores are in float32.
 
@@ -47,15 +51,17 @@ class Recognition(Reproducible):
         networks: (B, 3, T, V, M) to (B, feature_dim) each, or (B, C, T, H, W) for clips.
         weights: file (a path or a catalogue name) of pretrained weights: one for all networks, each of which finds its
             own in it; or one for each, None for a network that starts from scratch. All do when None.
-        crop: what the networks see: a ``SequenceCrop``, or a ``ClipCrop``, which names the modality.
+        crop: what the networks see: a ``SequenceCrop``, a ``ClipCrop``, which names the modality, or a
+            ``VideoAugmentation``.
         num_classes: C; that of the data module when None.
         optimizer: of all that trains; ``sgd`` has momentum 0.9.
         learning_rate: at the global batch size of the config; never rescaled.
         weight_decay: of all that trains.
-        milestones: epochs after which the learning rate falls to a tenth.
+        milestones: epochs after which the learning rate falls.
         seed: of the crops, dropout and the classifier's first weights.
         adapt_input: whether weights of a video network for other channels, as flow's two, are taken too, see
             `load_weights`.
+        gamma: what the learning rate is multiplied with at the milestones.
 
     Raises:
         ValueError: there is no network, or not one file for each, or networks and crop are of different data.
@@ -66,7 +72,7 @@ class Recognition(Reproducible):
         self,
         networks: list[Network],
         weights: str | list[str | None] | None,
-        crop: SequenceCrop | ClipCrop | None,
+        crop: Crop | None,
         num_classes: int | None,
         optimizer: Literal["sgd", "adam", "adamw"],
         learning_rate: float,
@@ -74,6 +80,7 @@ class Recognition(Reproducible):
         milestones: tuple[int, ...],
         seed: int,
         adapt_input: bool = False,
+        gamma: float = 0.1,
     ) -> None:
         super().__init__(seed)
         if not networks:
@@ -89,6 +96,7 @@ class Recognition(Reproducible):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.milestones = tuple(milestones)
+        self.gamma = gamma
         if num_classes is not None:
             self.build(num_classes)
 
@@ -144,6 +152,8 @@ class Recognition(Reproducible):
         if isinstance(self.crop, ClipCrop):
             height, width = self.crop.clips(batch).shape[3:5]
             return self.crop.draw(num_samples, height, width, generator)
+        if isinstance(self.crop, VideoAugmentation):
+            return self.crop.draw(num_samples, self.crop.clips(batch).shape[1], generator)
         return self.crop.draw(num_samples, generator)
 
     def cut(self, batch: Batch, crops: Rows) -> Tensor:
@@ -151,21 +161,40 @@ class Recognition(Reproducible):
         if isinstance(self.crop, ClipCrop):
             assert isinstance(crops, CropBoxes)
             return self.crop.random(self.crop.clips(batch), crops)
+        if isinstance(self.crop, VideoAugmentation):
+            assert isinstance(crops, VideoChanges)
+            return self.crop.random(self.crop.clips(batch), crops)
         assert isinstance(crops, CropParameters)
-        return self.crop.random(batch["skeleton"], batch["num_frames"], crops)
+        return self.crop.random(*self.sequences(batch), crops)
+
+    @staticmethod
+    def sequences(batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """Skeletons of a batch, float32 (B, 3, T, V, M), and their numbers of frames, int64 (B,).
+
+        Raises:
+            ValueError: the batch has no skeletons.
+        """
+        if "skeleton" not in batch:
+            raise ValueError("the batch has no skeletons: take a data module of skeletons, or set crop")
+        return batch["skeleton"], batch["num_frames"]
 
     def features(self, batch: Batch) -> Tensor:
         """Features of the centre crops, means over a video's clips, float32 (B, feature_dim): what probes see."""
-        if isinstance(self.crop, ClipCrop):
-            return mean_over_clips(self.clip_features(batch), self.crop.there(batch))
-        return self.encode(self.crop.centre(batch["skeleton"], batch["num_frames"])).float()
+        if isinstance(self.crop, SequenceCrop):
+            return self.encode(self.crop.centre(*self.sequences(batch))).float()
+        return mean_over_clips(*self.clip_features(batch))
 
-    def clip_features(self, batch: Batch) -> Tensor:
-        """Features of the centre crops of all clips that there are, float32 (K, feature_dim), video by video."""
-        assert isinstance(self.crop, ClipCrop)
-        clips = self.crop.clips(batch)[self.crop.there(batch)]
-        parts = [self.encode(self.crop.preprocessing(part)).float() for part in torch.split(clips, _CLIPS_AT_ONCE)]
-        return torch.cat(parts)
+    def clip_features(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Features of the centre crops of all clips that there are.
+
+        Returns:
+            float32 (K, feature_dim), video by video, and which of the batch's clips these are, bool (B, N).
+        """
+        assert not isinstance(self.crop, SequenceCrop)
+        there = self.crop.there(batch)
+        clips = self.crop.clips(batch)[there]
+        parts = [self.encode(self.crop.centre(part)).float() for part in torch.split(clips, _CLIPS_AT_ONCE)]
+        return torch.cat(parts), there
 
     def training_features(self, batch: Batch) -> Tensor:
         """Features of random crops of this rank's share of a global batch, float (B, feature_dim); of N clips B * N."""
@@ -176,11 +205,10 @@ class Recognition(Reproducible):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits of the centre crops of a batch, float32 (B, C); of clips, logarithms of the mean probabilities."""
-        if not isinstance(self.crop, ClipCrop):
+        if isinstance(self.crop, SequenceCrop):
             return self.classify(self.features(batch))
-        probabilities = self.classify(self.clip_features(batch)).softmax(1)
-        probabilities = mean_over_clips(probabilities, self.crop.there(batch))
-        return probabilities.clamp(min=torch.finfo(torch.float32).tiny).log()
+        features, there = self.clip_features(batch)
+        return logarithms(mean_over_clips(self.classify(features).softmax(1), there))
 
     def labels(self, batch: Batch) -> Tensor:
         """Labels of a batch, int64 (B,).
@@ -195,7 +223,7 @@ class Recognition(Reproducible):
             first = int(outside.nonzero()[0])
             what = "has no label" if label[first] < 0 else f"has label {int(label[first])}"
             raise ValueError(
-                f"{batch['name'][first]}: {what}, and the classes are 0 to {self.num_classes - 1}; "
+                f"{names_of(batch)[first]}: {what}, and the classes are 0 to {self.num_classes - 1}; "
                 f"take labelled data, or set model.num_classes"
             )
         return label
@@ -207,7 +235,7 @@ class Recognition(Reproducible):
         logits = self.classify(self.training_features(batch))
         label = label.repeat_interleave(len(logits) // len(label))
         loss = functional.cross_entropy(logits, label)
-        self.stop_unless_finite(loss, batch["name"])
+        self.stop_unless_finite(loss, names_of(batch))
         top1 = (logits.detach().argmax(1) == label).float().mean()
         # Processes hold equal shares of a training batch, so the mean of their means is that of the global batch.
         self.log("train/loss", loss, prog_bar=True, batch_size=len(label), sync_dist=True)
@@ -248,7 +276,8 @@ class Recognition(Reproducible):
         Returns:
             ``score``, float32 (B, C), probabilities of the classes; ``label`` and ``sample``, int64 (B,), and ``name``.
         """
-        return {"score": self(batch).softmax(1), **{name: batch[name] for name in ("label", "sample", "name")}}
+        sample, name = rows_of(batch), names_of(batch)
+        return {"score": self(batch).softmax(1), "label": batch["label"], "sample": sample, "name": name}
 
     def trainable(self) -> Sequence[nn.Parameter]:
         """Parameters that the optimizer moves."""
@@ -264,7 +293,7 @@ class Recognition(Reproducible):
             optimizer = torch.optim.Adam(parameters, rate, weight_decay=decay)
         else:
             optimizer = torch.optim.AdamW(parameters, rate, weight_decay=decay)
-        schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(self.milestones), 0.1)
+        schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(self.milestones), self.gamma)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "epoch"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -272,9 +301,13 @@ class Recognition(Reproducible):
         data = getattr(self.trainer, "datamodule", None)
         network = self.networks[0]
         assert isinstance(network, Network)
-        prepared: Preprocessing | dict[str, Any] = self.crop.preprocessing if isinstance(self.crop, ClipCrop) else {}
-        checkpoint["zoo"] = describe(network, type(self).__name__, type(data).__name__, prepared)
+        checkpoint["zoo"] = describe(network, type(self).__name__, type(data).__name__, self.preprocessing)
         checkpoint[ACTIONS_KEY] = [str(action) for action in getattr(data, "actions", None) or ()]
+
+    @property
+    def preprocessing(self) -> Preprocessing | dict[str, Any]:
+        """How evaluation prepares a clip, for the header of exported weights; empty of skeletons."""
+        return self.crop.preprocessing if isinstance(self.crop, ClipCrop) else {}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the number of classes from the checkpoint where nothing else tells it.
@@ -294,7 +327,12 @@ class Recognition(Reproducible):
             )
 
 
-def _check_input(network: Network, crop: SequenceCrop | ClipCrop) -> None:
+def logarithms(probabilities: Tensor) -> Tensor:
+    """Logarithms of float32 probabilities, finite."""
+    return probabilities.clamp(min=torch.finfo(torch.float32).tiny).log()
+
+
+def _check_input(network: Network, crop: Crop) -> None:
     """Check that a network takes what is cut out for it.
 
     Raises:
@@ -306,8 +344,8 @@ def _check_input(network: Network, crop: SequenceCrop | ClipCrop) -> None:
             raise ValueError(f"networks: {name} takes clips: set crop to a ClipCrop")
     elif not isinstance(network, VideoNetwork):
         raise ValueError(f"networks: {name} takes skeletons: set crop to a SequenceCrop, or take a video network")
-    elif network.in_channels != len(crop.preprocessing.mean):
+    elif network.in_channels != crop.channels:
         raise ValueError(
             f"networks: {name} takes {network.in_channels} channels, {crop.modality} has "
-            f"{len(crop.preprocessing.mean)}: set its in_channels, or crop.modality"
+            f"{crop.channels}: set its in_channels, or crop.modality"
         )

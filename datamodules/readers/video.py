@@ -94,6 +94,8 @@ class VideoReader:
     Attributes:
         num_frames: Frames that can be shown, as well as the container tells without decoding.
         fps: Average number of frames per second from the first frame to the last; 0 where the container does not tell.
+        height: Of the stored picture in pixels, before any rotation that the container asks for.
+        width: Likewise.
 
     Args:
         path: The video file.
@@ -114,6 +116,7 @@ class VideoReader:
         self._groups: dict[int, tuple[np.ndarray, int]] = {}
         self.num_frames = self._packets.num_frames
         self.fps = _frame_rate(self._stream, self._packets.times)
+        self.height, self.width = self._stream.height, self._stream.width
 
     def __enter__(self) -> Self:
         """Returns the open reader."""

@@ -17,6 +17,46 @@ class Timeline(Protocol):
         """Numbers of the frames on screen at these times; before the first it is 0, after the last the last."""
 
 
+#: Times are kept this much inside a segment's end: readers show a frame from a millisecond before its time stamp on.
+_INSIDE = 2e-3  # seconds
+
+
+class Segment:
+    """The part of a video between two times, as if it were a video of its own.
+
+    Attributes:
+        num_frames: of the segment, at least 1.
+        fps: of the video.
+        first_frame: number of the segment's first frame in the video: the one on screen at its start.
+
+    Args:
+        video: the whole video.
+        start: seconds from the video's first frame, at least 0.
+        end: seconds, exclusive; one after the video's end means its end.
+
+    Raises:
+        ValueError: the segment starts after the video's end, or the video's frame rate is unknown.
+    """
+
+    def __init__(self, video: Timeline, start: float, end: float) -> None:
+        if not video.fps > 0:
+            raise ValueError("its frame rate is unknown, so that a segment in seconds cannot be found; encode it anew")
+        length = video.num_frames / video.fps
+        if start >= length:
+            raise ValueError(f"its segment {start:g} to {end:g} s starts after its end ({length:g} s); check the list")
+        self._video = video
+        self._start = start
+        self.fps = video.fps
+        times = np.array([start, max(start, min(end, length) - _INSIDE)])
+        self.first_frame, last = video.frame_at(times).tolist()
+        self.num_frames = last - self.first_frame + 1
+
+    def frame_at(self, seconds: np.ndarray) -> np.ndarray:
+        """Number the frames from the segment's first; times are from its start."""
+        numbers = self._video.frame_at(self._start + np.asarray(seconds, np.float64)) - self.first_frame
+        return np.asarray(np.clip(numbers, 0, self.num_frames - 1))
+
+
 @dataclass(frozen=True)
 class ClipSampler:
     """Draws clips of T frames, by frame number with a stride or by time at a frame rate.

@@ -25,6 +25,11 @@ def _hash(purpose: bytes, seed: int, number: int) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
+def view_seed(seed: int, view: int, row: int) -> int:
+    """Seed of one of the views of a sample that epochs go through in turn."""
+    return _hash(b"view", seed, (row << 32) + view)
+
+
 class ResumableSampler(Sampler[list[Draw]]):
     """Batches of one rank in training.
 
@@ -46,6 +51,8 @@ class ResumableSampler(Sampler[list[Draw]]):
         seed: of the whole stream.
         accumulate: batches per optimizer step.
         position: tells how many global batches of the stream have been consumed; asked when a pass starts.
+        view: tells which of a sample's views to draw, see ``view_seed``; asked when a pass starts. When it tells None,
+            each slot of the stream has a seed of its own.
 
     Raises:
         ValueError: ``num_samples`` or ``batch_size`` is less than 1.
@@ -60,6 +67,7 @@ class ResumableSampler(Sampler[list[Draw]]):
         seed: int = 0,
         accumulate: int = 1,
         position: Callable[[], int] = lambda: 0,
+        view: Callable[[], int | None] = lambda: None,
     ) -> None:
         if num_samples < 1 or batch_size < 1:
             raise ValueError(f"num_samples={num_samples} and batch_size={batch_size} must be at least 1")
@@ -70,6 +78,7 @@ class ResumableSampler(Sampler[list[Draw]]):
         self.seed = seed
         self.accumulate = accumulate
         self.position = position
+        self.view = view
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
@@ -79,9 +88,9 @@ class ResumableSampler(Sampler[list[Draw]]):
     def __iter__(self) -> Iterator[list[Draw]]:
         """Return the batches of one epoch's length from the current position on."""
         # Asked here, not at the first batch: a loader with workers draws ahead.
-        return self._batches_from(self.position())
+        return self._batches_from(self.position(), self.view())
 
-    def _batches_from(self, start: int) -> Iterator[list[Draw]]:
+    def _batches_from(self, start: int, view: int | None) -> Iterator[list[Draw]]:
         per_batch = self.batch_size * self.world_size
         epoch = -1
         for number in range(start, start + len(self)):
@@ -92,7 +101,10 @@ class ResumableSampler(Sampler[list[Draw]]):
             first = self.rank * self.batch_size
             slots = torch.arange(first, first + self.batch_size)
             rows = order[(number % len(self) * per_batch + slots) % self.num_samples]
-            seeds = [_hash(b"sample", self.seed, number * per_batch + slot) for slot in slots.tolist()]
+            if view is None:
+                seeds = [_hash(b"sample", self.seed, number * per_batch + slot) for slot in slots.tolist()]
+            else:
+                seeds = [view_seed(self.seed, view, row) for row in rows.tolist()]
             yield [Draw(row, seed) for row, seed in zip(rows.tolist(), seeds, strict=True)]
 
 
@@ -103,15 +115,17 @@ class EvaluationSampler(Sampler[Draw]):
         num_samples: size of the dataset.
         rank: of this process.
         world_size: number of processes.
+        seeds: of each row.
     """
 
-    def __init__(self, num_samples: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(self, num_samples: int, rank: int = 0, world_size: int = 1, seeds: Callable[[int], int] = int) -> None:
         self.rows = range(rank, num_samples, world_size)
+        self.seeds = seeds
 
     def __len__(self) -> int:
         """Return the number of samples of this rank."""
         return len(self.rows)
 
     def __iter__(self) -> Iterator[Draw]:
-        """Return the samples of this rank; the seed is the row, as evaluation draws nothing."""
-        return (Draw(row, row) for row in self.rows)
+        """Return the samples of this rank; the seed is the row unless told otherwise, as evaluation draws nothing."""
+        return (Draw(row, self.seeds(row)) for row in self.rows)

@@ -1,8 +1,8 @@
 """Flips, colours and normalisation of clips, a whole batch at once on its device."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterator
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +14,8 @@ from lightning_modules.views.tubelet_motion import uniform
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CPU_FRAMES = 4
+
+Parameters = TypeVar("Parameters", bound=Rows)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,61 +132,87 @@ def recolour_(clip: Tensor, colours: ColourParameters) -> Tensor:
     lit = ((colours.brightness != 0) | (colours.contrast != 1)).nonzero().squeeze(1)
     turned = ((colours.hue != 0) | (colours.saturation != 1)).nonzero().squeeze(1)
     with torch.inference_mode():  # spares each operation some of its overhead
-        _change(clip, lit, colours, _change_light)
-        _change(clip, turned, colours, _change_hue)
+        change_images_(clip, lit, colours, _change_light)
+        change_images_(clip, turned, colours, _change_hue)
     return clip
 
 
-def _change(
-    clip: Tensor, changed: Tensor, colours: ColourParameters, change: Callable[[Tensor, ColourParameters], Tensor]
+def change_images_(
+    clip: Tensor, changed: Tensor, parameters: Parameters, change: Callable[[Tensor, Parameters], Tensor]
 ) -> None:
-    """Apply one change to some of the clips in place."""
+    """Apply one change to the images of some of the clips in place.
+
+    Args:
+        clip: uint8 (B, T, H, W, 3), changed.
+        changed: int64 (K,), which of the clips.
+        parameters: B rows, one for each clip.
+        change: uint8 (N, H, W, 3) and N rows, or one for all, to the same.
+    """
     if clip.device.type == "cpu":  # a few frames at a time stay in the cache
         for row in changed.tolist():
-            share = colours[row : row + 1]
+            share = parameters[row : row + 1]
             for frames in torch.split(clip[row], CPU_FRAMES):
                 frames.copy_(change(frames, share))
     else:
         rows = changed.to(clip.device)
-        images = clip.index_select(0, rows).flatten(1, 2)
-        clip.index_copy_(0, rows, change(images, colours[changed].to(clip.device)).view(-1, *clip.shape[1:]))
+        images = clip.index_select(0, rows).flatten(0, 1)
+        shares = parameters[changed.repeat_interleave(clip.shape[1])].to(clip.device)
+        clip.index_copy_(0, rows, change(images, shares).view(-1, *clip.shape[1:]))
 
 
 def _change_light(images: Tensor, colours: ColourParameters) -> Tensor:
     """Add the brightness, then multiply with the contrast: uint8 (N, H, W, 3) and N rows to the same."""
     brightness, contrast = (value.view(-1, 1, 1, 1) for value in (colours.brightness, colours.contrast))
     pixels = images.float().add_(brightness).clamp_(0, 255).mul_(contrast).clamp_(0, 255)
-    return _to_uint8(pixels.add_(0.5))
+    return to_uint8(pixels.add_(0.5))
 
 
 def _change_hue(images: Tensor, colours: ColourParameters) -> Tensor:
     """Turn the hue, then scale the saturation of HSV: uint8 (N, H, W, 3) and N rows to the same."""
     shift, factor = (value.view(-1, 1, 1) for value in (colours.hue / 60, colours.saturation))
     planes = images.movedim(3, 0).contiguous()
-    highest = torch.maximum(torch.maximum(*planes[:2]), planes[2])
-    lowest = torch.minimum(torch.minimum(*planes[:2]), planes[2])
-    red, green, blue = planes.float()
-    value = highest.float()
-    chroma = (highest - lowest).float()
-    per_chroma = chroma.clamp(min=1).reciprocal_()  # whole numbers: 0 only for grey, which has no hue
-    # hue in 0..6: red, yellow, green, cyan, blue, magenta; masks are multiplied with, that is faster than where
-    hue = (green - blue).mul_(per_chroma)
-    hue -= 6 * hue.floor()
-    for start, plane, rise in ((2, planes[1], blue - red), (4, planes[2], red - green)):
-        hue.addcmul_((plane == highest).float(), rise.mul_(per_chroma).add_(start).sub_(hue))
+    hue, chroma, value = to_hue(planes)
     hue.add_(shift).clamp_(0, 358 / 60)
     chroma = torch.minimum(chroma.mul_(factor), value)
-    # red is full up to 1 from 0 and 6 and missing from 2 to 4; green and blue are missing from 2 on from 2 and 4
-    value.add_(0.5)
-    near_red, near_others = value - 2 * chroma, value + chroma
     result = torch.empty_like(images)
-    for index, offset, centre, sign in ((0, near_red, 3, 1), (1, near_others, 2, -1), (2, near_others, 4, -1)):
-        distance = (hue - centre).abs_().clamp_(1, 2)
-        result[..., index] = _to_uint8(torch.addcmul(offset, chroma, distance, value=sign))
+    for index, plane in enumerate(from_hue(hue, chroma, value.add_(0.5))):
+        result[..., index] = to_uint8(plane)
     return result
 
 
-def _to_uint8(pixels: Tensor) -> Tensor:
+def to_hue(planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Red, green and blue to hue, chroma and value (HSV).
+
+    Args:
+        planes: uint8 or float32 (3, ...), in 0..255.
+
+    Returns:
+        The hue in 0..6: red, yellow, green, cyan, blue, magenta; the largest minus the smallest of the three; the
+        largest. All float32 (...), new tensors.
+    """
+    highest = torch.maximum(torch.maximum(*planes[:2]), planes[2])
+    lowest = torch.minimum(torch.minimum(*planes[:2]), planes[2])
+    red, green, blue = planes.float()
+    chroma = (highest - lowest).float()
+    per_chroma = chroma.clamp(min=1e-3).reciprocal_()  # grey has no hue; its differences are 0
+    hue = (green - blue).mul_(per_chroma)
+    hue -= 6 * hue.floor()
+    # masks are multiplied with, that is faster than where
+    for start, plane, rise in ((2, planes[1], blue - red), (4, planes[2], red - green)):
+        hue.addcmul_((plane == highest).float(), rise.mul_(per_chroma).add_(start).sub_(hue))
+    return hue, chroma, highest.to(torch.float32, copy=True)
+
+
+def from_hue(hue: Tensor, chroma: Tensor, value: Tensor) -> Iterator[Tensor]:
+    """Turn what ``to_hue`` gives back into red, green and blue, float32 (...) each."""
+    # red is full up to 1 from 0 and 6 and missing from 2 to 4; green and blue are missing from 2 on from 2 and 4
+    near_red, near_others = value - 2 * chroma, value + chroma
+    for offset, centre, sign in ((near_red, 3, 1), (near_others, 2, -1), (near_others, 4, -1)):
+        distance = (hue - centre).abs_().clamp_(1, 2)
+        yield torch.addcmul(offset, chroma, distance, value=sign)
+
+
+def to_uint8(pixels: Tensor) -> Tensor:
     """Cut to whole numbers by way of int16: several times faster on a CPU than straight from float32."""
     return pixels.to(torch.int16).to(torch.uint8)
 

@@ -129,6 +129,11 @@ class ClipCrop(CornerCrop):
             raise ValueError(f"the batch has no {self.modality}: add it to data.modalities, or set crop.modality")
         return clips
 
+    @property
+    def channels(self) -> int:
+        """Of the network's input."""
+        return len(self.preprocessing.mean)
+
     def there(self, batch: Mapping[str, object]) -> Tensor:
         """Which clips of a ``MultimodalBatch`` there are, bool (B, N); the rest fills up shorter videos."""
         clip = batch["clip"]
@@ -147,6 +152,10 @@ class ClipCrop(CornerCrop):
         """
         owner = torch.arange(len(clips)).repeat_interleave(clips.shape[1])
         return crop_clips(clips.flatten(0, 1), boxes[owner], self.preprocessing)
+
+    def centre(self, clips: Tensor) -> Tensor:
+        """Cut the centre crops out of clips, see ``Preprocessing``: (K, T, H, W, ...) to float32 (K, C, T, S, S)."""
+        return self.preprocessing(clips)
 
 
 def crop_clips(clip: Tensor, boxes: CropBoxes, preprocessing: Preprocessing) -> Tensor:

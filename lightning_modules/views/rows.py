@@ -20,6 +20,10 @@ class Rows:
         """Return the same on a device."""
         return dataclasses.replace(self, **{name: value.to(device) for name, value in self._tensors().items()})
 
+    def flatten(self) -> Self:
+        """Return a row for each of the N parts of every row: tensors (B, N, ...) become (B * N, ...)."""
+        return dataclasses.replace(self, **{name: value.flatten(0, 1) for name, value in self._tensors().items()})
+
     def split(self, num_rows: int) -> list[Self]:
         """Cut into parts of ``num_rows`` rows; the last may be shorter."""
         parts = zip(*(torch.split(value, num_rows) for value in self._tensors().values()), strict=True)

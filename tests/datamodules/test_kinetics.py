@@ -119,14 +119,14 @@ def test_names_are_matched_by_folder_unless_they_are_unique(tmp_path: Path) -> N
     clip = "abcdefghij-_000001_000011"
     touch(tmp_path, "train/a_b/1.mp4", "val/a_b/1.mp4", "train/c/1.avi", f"other/{clip}.mkv", "other/klmnopqrst_.mp4")
     videos = VideoIndex(tmp_path)
-    assert videos.find("a b/1", "train") == "train/a_b/1.mp4"
-    assert videos.find("a b/1.webm", "val") == "val/a_b/1.mp4"
-    assert videos.find("/data/kinetics/train/c/1.mp4", "val") == "train/c/1.avi"
-    assert videos.find("d/1.mp4", "train") is None
-    assert videos.find(f"renamed class/{clip}", "train") == f"other/{clip}.mkv"
-    assert videos.find(clip[:11], "train") == f"other/{clip}.mkv"
-    assert videos.find("x/klmnopqrst__000005_000015.mp4", "val") == "other/klmnopqrst_.mp4"
-    assert videos.find("2.mp4", "train") is None
+    assert videos.find_in("a b/1", "train") == "train/a_b/1.mp4"
+    assert videos.find_in("a b/1.webm", "val") == "val/a_b/1.mp4"
+    assert videos.find_in("/data/kinetics/train/c/1.mp4", "val") == "train/c/1.avi"
+    assert videos.find_in("d/1.mp4", "train") is None
+    assert videos.find_in(f"renamed class/{clip}", "train") == f"other/{clip}.mkv"
+    assert videos.find_in(clip[:11], "train") == f"other/{clip}.mkv"
+    assert videos.find_in("x/klmnopqrst__000005_000015.mp4", "val") == "other/klmnopqrst_.mp4"
+    assert videos.find_in("2.mp4", "train") is None
 
 
 def test_missing_videos_are_counted_listed_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
