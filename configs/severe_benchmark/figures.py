@@ -3,7 +3,7 @@
 import csv
 import math
 from collections import defaultdict
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,7 +19,7 @@ FULL = {"ucf101": 9537, "ntu60": 40320, "gym99": 20484, "ssv2": 168913}
 """Training videos of all classes (B.2.1)."""
 TITLES = {"ucf101": "UCF101", "ntu60": "NTU-60", "gym99": "Gym-99", "ssv2": "SSv2", "kinetics400": "K-400"}
 _TABLES = ("table_4_1", "table_4_2", "table_4_3", "table_4_4")
-_MARKERS = "osD^v<>Pph8"
+_MARKERS = "osD^v<>PphX"
 _OWN: dict[str, Any] = {"marker": "*", "markersize": 11, "markeredgecolor": "black", "markeredgewidth": 0.7}
 
 DOMAINS = (
@@ -82,12 +82,12 @@ def draw_all(results: list[Result], compared: list[str]) -> list[Picture]:
     families = dict.fromkeys(result.identity.family for result in results)
     pictures = [picture for family in families if (picture := samples(results, family))]
     if any(family in ("severe", "severe_linear") for family in families):
-        values = {name: dict(cells) for name, cells in _published_values().items()}
+        values = _published_values()
         own = _own_values(results, ("severe", "severe_linear"))
         for against in AGAINST:
-            for factor, columns in FACTORS.items():
+            for factor, downstream in FACTORS.items():
                 name = f"{factor}_against_{against.key.split('/')[1]}"
-                pictures += filter(None, [correlations(name, against, list(columns), values, own)])
+                pictures += filter(None, [correlations(name, against, list(downstream), values, own)])
     for family in families:
         if family not in ("severe", "severe_linear"):
             own = _own_values(results, (family,))
@@ -112,15 +112,16 @@ def samples(results: list[Result], family: str) -> Picture | None:
             continue
         found = SAMPLES.fullmatch(one.setting)
         base = found[1] if found else one.setting.removesuffix("_few")
-        metrics[base, one.name, float(result.samples or FULL.get(base, math.inf))].append(value)
+        number = FULL.get(base, math.inf) if result.samples is None else result.samples
+        metrics[base, one.name, number].append(value)
     column = Column(f"{family}/any/top1", "")
     curves: dict[str, dict[str, dict[float, Cell]]] = defaultdict(lambda: defaultdict(dict))
     for (base, name, number), values in metrics.items():
         curves[base][name][number] = own_cell(column, values)
-    curves = {base: lines for base, lines in curves.items() if len({x for line in lines.values() for x in line}) > 1}
-    if not curves:
+    bases = [base for base, lines in curves.items() if len({x for line in lines.values() for x in line}) > 1]
+    if not bases:
         return None
-    bases = sorted(curves, key=lambda base: (list(FULL).index(base) if base in FULL else len(FULL), base))
+    bases.sort(key=lambda base: (list(FULL).index(base) if base in FULL else len(FULL), base))
     figure, axes = _grid(len(bases), 2)
     published = _published_samples(family)
     names = list(dict.fromkeys(name for base in bases for name in curves[base]))
@@ -192,14 +193,14 @@ def correlations(
                 marker, colour = _style(point.model)
                 axis.plot(point.x, point.y, marker, color=colour, markersize=5, alpha=0.9)
         x, y = (np.array([getattr(point, key) for point in points]) for key in ("x", "y"))
-        axis.set_title(f"{column.title}\nr = {_pearson(x, y)}", fontsize=9)
+        axis.set_title(f"{column.title}{_pearson(x, y)}", fontsize=9)
         axis.set_xlabel(against.title)
         axis.margins(0.12)
     handles = [Line2D([], [], color=f"C{number % 10}", linestyle="", **_OWN) for number in range(len(owners))]
     models = [model for model in published if any(point.model == model for _, points in panels for point in points)]
     handles += [_handle(model, "") for model in models]
     _legend(figure, handles, [*owners, *(f"{model} (published)" for model in models)])
-    caption = f"Scores in % against {against.title}; r is Pearson's correlation over the points of a panel."
+    caption = f"Scores in % against {against.title}; r is Pearson's correlation over a panel's points, from 4 on."
     if models:
         caption += " Published: tables 4.1 to 4.4 of the thesis."
     return Picture(name, render(figure), caption)
@@ -307,16 +308,17 @@ def _mean(values: list[float]) -> float:
 
 
 def _pearson(x: np.ndarray, y: np.ndarray) -> str:
-    return f"{np.corrcoef(x, y)[0, 1]:.2f}" if x.std() > 0 and y.std() > 0 else "undefined"
+    """Second line of a title; empty where few or equal points leave no correlation to speak of."""
+    return f"\nr = {np.corrcoef(x, y)[0, 1]:.2f}" if len(x) > 3 and x.std() > 0 and y.std() > 0 else ""
 
 
-def _style(model: str) -> tuple[str, tuple[float, ...] | str]:
+def _style(model: str) -> tuple[str, str]:
     """Marker and colour of a published method, the same in all figures."""
     number = list(_published_values()).index(model)
     return _MARKERS[number % len(_MARKERS)], "0.25" if number == 0 else f"C{number % 10}"
 
 
-def _handle(model: str, line: str) -> Line2D:
+def _handle(model: str, line: Literal["", ":"]) -> Line2D:
     marker, colour = _style(model)
     return Line2D([], [], color=colour, marker=marker, markersize=5, linestyle=line)
 

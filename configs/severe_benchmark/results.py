@@ -133,7 +133,12 @@ def read_result(path: Path) -> Result | None:
         if content is None:
             return None
         identity = Identity(
-            *(content[key] for key in ("name", "weights", "family", "setting", "seed", "config")),
+            name=content["name"],
+            weights=content["weights"],
+            family=content["family"],
+            setting=content["setting"],
+            seed=content["seed"],
+            config=content["config"],
             arguments=tuple(content["arguments"]),
         )
         metrics = {str(name): float(value) for name, value in content["metrics"].items()}
