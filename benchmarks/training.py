@@ -36,8 +36,8 @@ GFLOP_PER_PAIR = 323.5  # forward and backward of the query, forward of the key,
 class InMemory(IterableDataset[ClipBatch]):
     """One batch of noise, again and again: nothing is decoded."""
 
-    def __init__(self, batch_size: int, steps: int) -> None:
-        shape = (batch_size, 1, NUM_FRAMES, SIDE, SIDE, 3)
+    def __init__(self, batch_size: int, steps: int, num_frames: int = NUM_FRAMES) -> None:
+        shape = (batch_size, 1, num_frames, SIDE, SIDE, 3)
         self.clip = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
         self.steps = steps
 
