@@ -126,7 +126,8 @@ def samples(results: list[Result], family: str) -> Picture | None:
     published = _published_samples(family)
     names = list(dict.fromkeys(name for base in bases for name in curves[base]))
     for axis, base in zip(axes, bases, strict=True):
-        known = [x for line in [*curves[base].values(), *published[base].values()] for x in line if math.isfinite(x)]
+        known = {x for line in curves[base].values() for x in line if math.isfinite(x)}
+        known |= {x for points in published[base].values() for x in points}
         last = 2 * max(known)
         for name, points in published[base].items():
             marker, colour = _style(name)
@@ -138,7 +139,7 @@ def samples(results: list[Result], family: str) -> Picture | None:
             at_last = [min(at, last) for at in x]
             colour = f"C{names.index(name) % 10}"
             axis.errorbar(at_last, means, deviations, color=colour, capsize=3, linewidth=1.6, **_OWN)
-        ticks = sorted({min(x, last) for line in curves[base].values() for x in line} | set(known))
+        ticks = sorted({min(x, last) for line in curves[base].values() for x in line} | known)
         full = FULL.get(base, last)
         axis.set_xscale("log", base=2)
         axis.set_xticks(ticks, ["all" if x == full else f"{x:,.0f}" for x in ticks])
