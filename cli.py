@@ -22,6 +22,7 @@ SUBCOMMANDS = {
     "export": "turn a checkpoint into a safetensors file of the network alone",
     "weights": "say what a weights file is and what of it would load; or list the published ones",
     "curves": "draw a logged number, such as the loss, of several runs in one picture",
+    "severe": "evaluate weights on the SEVERE benchmark, and report the results beside the published ones",
 }
 
 
@@ -59,6 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
             return repeat(rest)
         if subcommand == "summary":
             return summary(rest)
+        if subcommand == "severe":
+            return severe(rest)
         return export(rest) if subcommand == "export" else train(subcommand, rest)
     except configs.ConfigError as error:
         return complain(str(error), 2)
@@ -487,3 +490,24 @@ def weights(arguments: list[str]) -> int:
     except (ValueError, OSError) as error:
         return complain(str(error), 1)
     return 0
+
+
+def severe(arguments: list[str]) -> int:
+    """Run jobs of the SEVERE benchmark, or report on them.
+
+    Args:
+        arguments: those after the subcommand.
+
+    Returns:
+        Exit code, as of ``main``.
+    """
+    # A data module of the working directory can be named in a config of settings, as in train.
+    sys.path.append(os.getcwd())
+    from configs.severe_benchmark.command import severe as run
+
+    try:
+        return run(arguments)
+    except configs.ConfigError:
+        raise
+    except (ValueError, OSError) as error:
+        return complain(str(error), 1)

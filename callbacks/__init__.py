@@ -1,5 +1,6 @@
 """What a Trainer does around any method."""
 
+from callbacks.class_accuracy_writer import ClassAccuracyWriter
 from callbacks.detection_timeline import DetectionTimeline
 from callbacks.detection_writer import DetectionWriter
 from callbacks.feature_map import FeatureMap
@@ -12,6 +13,7 @@ from callbacks.skeleton_pictures import SkeletonPictures
 from callbacks.tubelet_pictures import TubeletPictures
 
 __all__ = [
+    "ClassAccuracyWriter",
     "DetectionTimeline",
     "DetectionWriter",
     "FeatureMap",

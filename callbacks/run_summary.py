@@ -125,7 +125,7 @@ def summarise(folders: list[Path], metrics: tuple[str, ...] = FINAL_METRICS) -> 
     """
     found = list(dict.fromkeys(run for folder in folders for run in runs_in(folder)))
     unfinished = {run: reason for run in found if (reason := missing_end(run))}
-    results = [_read(run) for run in found if run not in unfinished]
+    results = [read_run(run) for run in found if run not in unfinished]
     notes = [f"left out, {reason}: {run}" for run, reason in unfinished.items()]
     if not results:
         raise ValueError(f"no run is finished ({'; '.join(notes)}); the same lightning fit command finishes one")
@@ -177,7 +177,12 @@ def missing_end(run: Path) -> str:
     return "not finished" if fits and "finished" not in fits[-1] else ""
 
 
-def _read(run: Path) -> RunResult:
+def read_run(run: Path) -> RunResult:
+    """Read the last logged numbers and the config of a run.
+
+    Raises:
+        ValueError: a table or the config cannot be read.
+    """
     metrics: dict[str, float] = {}
     for name in reversed(TABLES):
         if (run / name).is_file():

@@ -19,6 +19,7 @@ import callbacks
 import configs
 import datamodules
 import lightning_modules
+from callbacks.class_accuracy_writer import ClassAccuracyWriter
 from callbacks.detection_writer import DetectionWriter
 from callbacks.prediction_writer import PredictionWriter
 from callbacks.progress import ProgressBar
@@ -159,6 +160,8 @@ class Command(LightningCLI):
             forced.append(ProgressBar())
         if self.subcommand == "predict":
             forced += [PredictionWriter(self.folder), DetectionWriter(self.folder)]
+        if self.subcommand == "test":
+            forced.append(ClassAccuracyWriter(self.folder))
         if config["enable_checkpointing"] is not False:
             forced += self._get(self.config_init, "checkpoint").callbacks(self.folder / "checkpoints")
         try:

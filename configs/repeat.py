@@ -2,11 +2,8 @@
 
 import json
 import shlex
-import signal
-import subprocess
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import yaml
@@ -15,9 +12,9 @@ import configs
 from callbacks.run_folder import write_whole
 from callbacks.run_summary import missing_end
 from configs import Config, ConfigError
+from configs.child import Child
 
 RECORD = "repeat.json"
-_START = "import sys; sys.path.insert(0, {root!r}); from cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 class Repeat:
@@ -57,8 +54,7 @@ class Repeat:
         self.runs = {number: self.folder / f"seed_{number}" for number in range(first, first + seeds)}
         values = [yaml.safe_load(file.text) for chain in chains for file in chain]
         self.record = json.dumps({"configs": values, "arguments": rest}, indent=1, default=str, sort_keys=True)
-        self._child: subprocess.Popen[bytes] | None = None
-        self._signum: int | None = None
+        self.child = Child()
 
     def run(self) -> int:
         """Run what is not finished, and stop at the first seed that fails.
@@ -77,8 +73,8 @@ class Repeat:
             print(f"seed {seed}: in {folder}", flush=True)
             arguments = [*(f"--config={name}" for name in self.names), *self.arguments]
             code = self._fit([*arguments, f"--seed_everything={seed}", f"--run_dir={folder}"])
-            if self._signum is not None or code in (130, 143):
-                code = 128 + self._signum if self._signum is not None else code
+            if self.child.signum is not None or code in (130, 143):
+                code = 128 + self.child.signum if self.child.signum is not None else code
                 print(f"stopped in seed {seed}; to go on:\n  {shlex.join(self.command)}", file=sys.stderr)
                 return code
             if code:
@@ -106,25 +102,7 @@ class Repeat:
             raise ValueError(f"{path}: cannot be written or read ({error.strerror}); give another --run_dir") from error
 
     def _fit(self, arguments: list[str]) -> int:
-        """Run one fit to its end; a signal is handed on to it once, however the terminal delivers it."""
-        handlers = {signum: signal.signal(signum, self._on_signal) for signum in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            # Of the directory that this file is in, not of the working directory: see cli.train.
-            start = [sys.executable, "-P", "-c", _START.format(root=str(configs.FOLDER.parent))]
-            # In a session of its own: a terminal sends Ctrl-C to all of a session, and the second one would kill.
-            self._child = subprocess.Popen([*start, "fit", *arguments], start_new_session=True)
-            if self._signum is not None:
-                self._child.send_signal(self._signum)
-            return self._child.wait()
-        finally:
-            self._child = None
-            for signum, handler in handlers.items():
-                signal.signal(signum, handler)
-
-    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
-        self._signum = signum
-        if self._child is not None:
-            self._child.send_signal(signum)
+        return self.child.run(["fit", *arguments])
 
 
 def _first_seed(given: str | None, chains: list[list[Config]]) -> int:

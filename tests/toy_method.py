@@ -2,7 +2,9 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -76,7 +78,13 @@ class Order:
 
 class ToyData(LightningDataModule):
     def __init__(
-        self, root: str, batch_size: int = BATCH_SIZE, num_workers: int = 0, seed: int = 0, fail_at: int = -1
+        self,
+        root: str,
+        batch_size: int = BATCH_SIZE,
+        num_workers: int = 0,
+        seed: int = 0,
+        fail_at: int = -1,
+        samples: int | None = None,
     ) -> None:
         super().__init__()
         self.root, self.seed, self.num_workers, self.fail_at = root, seed, num_workers, fail_at
@@ -125,3 +133,26 @@ class Failure(Callback):
     def on_before_optimizer_step(self, trainer: Any, *args: object) -> None:
         if trainer.global_step == self.step:
             raise ValueError("the loss is nan at this step")
+
+
+class ToyRecognition(ToyMethod):
+    """A toy with ``weights``, whose test logs a share of samples."""
+
+    def __init__(self, lr: float = 0.1, weights: str | None = None, seed: int = 0) -> None:
+        super().__init__(lr, seed=seed)
+        if weights is not None:
+            self.load_state_dict(torch.load(weights, weights_only=True), strict=False)
+
+    def test_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
+        self.log("test/top1", self.layer(batch["clip"].float() / 24).sigmoid().mean())
+
+
+class Endless(Callback):
+    """Says which process trains; stops when ``TOY_STOP`` is set, and dawdles until then."""
+
+    def on_train_epoch_end(self, trainer: Any, *args: object) -> None:
+        Path("pid").write_text(str(os.getpid()))
+        if "TOY_STOP" in os.environ:
+            trainer.should_stop = True
+        else:
+            time.sleep(0.02)
