@@ -28,8 +28,8 @@ class ActionRecognition(FrozenFeatures):
     Follows fmthoker/SEVERE-BENCHMARK (``action_recognition``), whose classifier has no dropout. Differs: the classifier
     starts from N(0, 0.01) in both modes, published in linear evaluation alone; linear evaluation leaves batch norm's
     statistics as they were pretrained, where the published script lets them follow the data. Its configs multiply the
-    rate by 0.3 at the milestones, the text by 0.1. It feeds TCLR with BGR in 0..1 (``channel_order`` bgr, ``mean`` 0,
-    ``std`` 1) and gives AVID-CMA ten times the rate on Gym-99 with 1,000 samples.
+    rate by 0.3 at the milestones, the text by 0.1. It feeds TCLR with BGR in 0..1: ``mean`` 0 and ``std`` 1 here, as
+    its importer turns the channels. It gives AVID-CMA ten times the rate on Gym-99 with 1,000 samples.
 
     Logs what ``Recognition`` does: ``train/loss``, ``train/top1``; ``loss``, ``top1``, ``top5`` (of more than 5
     classes) and ``mean_class_accuracy`` for ``val`` and ``test``, in 0..1.
@@ -41,10 +41,9 @@ class ActionRecognition(FrozenFeatures):
         num_classes: C; that of the data module when None.
         flip: whether half of the clips are flipped; unless that changes labels (``flip_keeps_labels`` of the data
             module) when None.
-        colour_jitter: brightness, contrast, saturation and hue, see ``VideoAugmentation``, as the next three.
+        colour_jitter: brightness, contrast, saturation and hue, see ``VideoAugmentation``, as the next two.
         mean: see there.
         std: see there.
-        channel_order: see there.
         crops: of linear evaluation: random clips of a video, which the epochs go through in turn; another at each
             epoch when None.
         cache_features: of linear evaluation: compute the features of these clips once, before training; otherwise at
@@ -55,6 +54,7 @@ class ActionRecognition(FrozenFeatures):
         weight_decay: see there.
         milestones: see there.
         gamma: see there.
+        warmup_epochs: see there.
         channels_last: store activations channels-last, faster on GPUs with tensor cores.
         seed: see ``Recognition``.
 
@@ -74,7 +74,6 @@ class ActionRecognition(FrozenFeatures):
         colour_jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.2),
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
-        channel_order: Literal["rgb", "bgr"] = "rgb",
         crops: int | None = None,
         cache_features: bool = False,
         optimizer: Literal["sgd", "adam", "adamw"] = "adam",
@@ -82,6 +81,7 @@ class ActionRecognition(FrozenFeatures):
         weight_decay: float = 0.0,
         milestones: tuple[int, ...] = (60, 100, 140),
         gamma: float = 0.1,
+        warmup_epochs: int = 0,
         channels_last: bool = False,
         seed: int = 0,
     ) -> None:
@@ -92,7 +92,7 @@ class ActionRecognition(FrozenFeatures):
         super().__init__(
             networks=[network],
             weights=weights,
-            crop=VideoAugmentation(0.0 if flip is False else 0.5, colour_jitter, mean, std, channel_order),
+            crop=VideoAugmentation(0.0 if flip is False else 0.5, colour_jitter, mean, std),
             num_classes=num_classes,
             optimizer=optimizer,
             learning_rate=learning_rate,
@@ -100,6 +100,7 @@ class ActionRecognition(FrozenFeatures):
             milestones=milestones,
             seed=seed,
             gamma=gamma,
+            warmup_epochs=warmup_epochs,
         )
         self.mode = mode
         self.flip = flip
@@ -133,9 +134,7 @@ class ActionRecognition(FrozenFeatures):
         """How evaluation prepares a clip, for the header of exported weights."""
         facts = getattr(getattr(self.trainer, "datamodule", None), "preprocessing", {})
         assert isinstance(self.crop, VideoAugmentation)
-        if not facts or self.crop.channel_order != "rgb":
-            return {}  # a header has no word for the order of channels
-        return {**facts, "mean": list(self.crop.mean), "std": list(self.crop.std)}
+        return facts and {**facts, "mean": list(self.crop.mean), "std": list(self.crop.std)}
 
     def _evaluate(self, batch: Batch) -> None:
         label = self.labels(batch)

@@ -31,6 +31,7 @@ class FineTuning(Recognition):
         learning_rate: see there.
         weight_decay: see there.
         milestones: see there; of 50 epochs in A.1.
+        warmup_epochs: see there.
         seed: see there.
 
     Raises:
@@ -49,6 +50,7 @@ class FineTuning(Recognition):
         learning_rate: float = 1e-4,
         weight_decay: float = 0.0,
         milestones: tuple[int, ...] = (30, 40),
+        warmup_epochs: int = 0,
         seed: int = 0,
     ) -> None:
         self.train_only = train_only
@@ -61,6 +63,7 @@ class FineTuning(Recognition):
             learning_rate=learning_rate,
             weight_decay=weight_decay,
             milestones=milestones,
+            warmup_epochs=warmup_epochs,
             seed=seed,
             adapt_input=adapt_input,
         )

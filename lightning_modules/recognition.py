@@ -62,6 +62,8 @@ class Recognition(Reproducible):
         adapt_input: whether weights of a video network for other channels, as flow's two, are taken too, see
             `load_weights`.
         gamma: what the learning rate is multiplied with at the milestones.
+        warmup_epochs: epochs over which the learning rate rises to its value, in equal steps of one epoch; none in the
+            thesis.
 
     Raises:
         ValueError: there is no network, or not one file for each, or networks and crop are of different data.
@@ -81,6 +83,7 @@ class Recognition(Reproducible):
         seed: int,
         adapt_input: bool = False,
         gamma: float = 0.1,
+        warmup_epochs: int = 0,
     ) -> None:
         super().__init__(seed)
         if not networks:
@@ -97,6 +100,7 @@ class Recognition(Reproducible):
         self.weight_decay = weight_decay
         self.milestones = tuple(milestones)
         self.gamma = gamma
+        self.warmup_epochs = warmup_epochs
         if num_classes is not None:
             self.build(num_classes)
 
@@ -293,7 +297,13 @@ class Recognition(Reproducible):
             optimizer = torch.optim.Adam(parameters, rate, weight_decay=decay)
         else:
             optimizer = torch.optim.AdamW(parameters, rate, weight_decay=decay)
+        schedule: torch.optim.lr_scheduler.LRScheduler
         schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(self.milestones), self.gamma)
+        if self.warmup_epochs:
+            rise = torch.optim.lr_scheduler.LinearLR(
+                optimizer, 1 / (self.warmup_epochs + 1), total_iters=self.warmup_epochs
+            )
+            schedule = torch.optim.lr_scheduler.ChainedScheduler([rise, schedule], optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "epoch"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

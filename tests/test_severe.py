@@ -264,6 +264,15 @@ def test_a_number_of_samples_behind_a_name(severe):
     assert read_result(folder("two_12") / "result.json").samples == 12
 
 
+def test_weights_of_tclr_are_fed_as_published(tmp_path):
+    conv = torch.zeros(512, 256, 3, 3, 3)
+    keys = {"module.0.stem.0.weight": torch.zeros(45, 3, 1, 7, 7), "module.0.layer4.0.conv1.0.weight": conv}
+    torch.save({"state_dict": keys}, tmp_path / "tclr.pt")
+    arguments = read_weights(str(tmp_path / "tclr.pt"), None).arguments
+    assert "--model.network.dilated_last_stage=true" in arguments and "--model.mean=[0,0,0]" in arguments
+    assert read_weights(weights(tmp_path / "x.pt", 1.0), None).arguments == ()
+
+
 def test_weights_are_called_after_their_run(tmp_path):
     (tmp_path / "tubelet" / "checkpoints").mkdir(parents=True)
     file = weights(tmp_path / "tubelet" / "checkpoints" / "last.ckpt", 1.0)

@@ -21,6 +21,11 @@ from configs.severe_benchmark.results import (
 from configs.severe_benchmark.settings import Setting
 from lightning_modules.weights.catalogue import locate
 from lightning_modules.weights.files import read_weights_file
+from lightning_modules.weights.importers.load import IMPORTERS
+from lightning_modules.weights.importers.tclr import TCLR
+
+TCLR_ARGUMENTS = ("--model.network.dilated_last_stage=true", "--model.mean=[0,0,0]", "--model.std=[1,1,1]")
+"""Its own last stage, fed in 0..1 by fmthoker/SEVERE-BENCHMARK; all others with ImageNet's statistics."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +36,13 @@ class Weights:
         source: path or catalogue name; None for a network from scratch.
         sha256: of the file.
         name: in tables and folders.
+        arguments: of ``lightning fit`` that the published code runs these weights with.
     """
 
     source: str | None
     sha256: str | None
     name: str
+    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -186,7 +193,7 @@ class Severe:
             ValueError: the folder belongs to other weights or another config, or the test logged nothing.
             OSError: a file cannot be written.
         """
-        arguments = list(self.arguments)
+        arguments = [*self.weights.arguments, *self.arguments]
         if job.setting.samples is not None:
             arguments.append(f"--data.samples={job.setting.samples}")
         digest = config_digest(job.setting.values, arguments)
@@ -239,15 +246,16 @@ def read_weights(source: str, name: str | None) -> Weights:
     if source == "none":
         return Weights(None, None, name or "none")
     path = locate(source)
-    read_weights_file(path)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    file = read_weights_file(path)
+    importer = next((one for one in IMPORTERS if one.recognises(file.tensors, file.header is not None)), None)
+    with path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
     if name is None:
         catalogued = not Path(source).expanduser().exists()
         # runs/tubelet/checkpoints/last.ckpt: all runs' files are called so
         of_run = path.parent.name == "checkpoints" and path.absolute().parent.parent.name
         name = source.replace("/", "_") if catalogued else of_run or path.stem
-    return Weights(str(path), digest, name)
+    return Weights(str(path), digest, name, TCLR_ARGUMENTS if importer is TCLR else ())
 
 
 def folder_of(family: str) -> Path:

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -57,7 +56,6 @@ class VideoAugmentation:
         colour_jitter: brightness, contrast and saturation, whose factors lie in ``1 - x..1 + x``, and hue, in turns.
         mean: of each channel, in 0..1.
         std: of each channel, in 0..1.
-        channel_order: in which the network takes red, green and blue, and ``mean`` and ``std`` are given.
 
     Raises:
         ValueError: the probability is outside 0..1, or a strength out of range.
@@ -72,7 +70,6 @@ class VideoAugmentation:
         colour_jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.2),
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
-        channel_order: Literal["rgb", "bgr"] = "rgb",
     ) -> None:
         if not 0 <= flip_probability <= 1:
             raise ValueError(f"flip_probability={flip_probability} must lie in 0..1")
@@ -86,7 +83,6 @@ class VideoAugmentation:
         self.flip_probability = flip_probability
         self.colour_jitter = tuple(colour_jitter)
         self.mean, self.std = (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
-        self.channel_order = channel_order
 
     def clips(self, batch: Mapping[str, object]) -> Tensor:
         """The clips of a ``ClipBatch``, uint8 (B, N, T, H, W, 3).
@@ -138,7 +134,7 @@ class VideoAugmentation:
 
     def centre(self, clips: Tensor) -> Tensor:
         """Normalise clips: uint8 (K, T, H, W, 3) to float32 (K, 3, T, H, W)."""
-        return normalise(clips if self.channel_order == "rgb" else clips.flip(-1), self.mean, self.std)
+        return normalise(clips, self.mean, self.std)
 
 
 def jitter(images: Tensor, changes: VideoChanges) -> Tensor:

@@ -104,6 +104,14 @@ def test_optimizer_and_milestones(optimizer, kind, tmp_path):
     assert record.rates == pytest.approx([0.01] * 2 + [0.001] * 3 + [0.0001] * 4)
 
 
+def test_the_rate_rises_before_it_falls(tmp_path):
+    record = Record()
+    run = trainer(tmp_path, record, max_epochs=4, limit_val_batches=0)
+    run.fit(tuning(gru, milestones=(3,), warmup_epochs=2), data(tmp_path))
+    expected = [0.01 / 3] * 2 + [0.02 / 3] * 3 + [0.01] * 3 + [0.001] * 4
+    assert record.rates == pytest.approx(expected)
+
+
 def test_stop_and_resume_equals_not_stopping(tmp_path):
     whole, parts = Record(), Record()
 
