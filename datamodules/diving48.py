@@ -18,7 +18,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from datamodules.listed_videos import ListedVideo, ListedVideoDataModule, find_lists
+from datamodules.listed_videos import ListedVideo, ListedVideoDataModule
+from datamodules.readers.annotations import find_file, read_json
 
 OFFICIAL_COUNTS = (15_027, 1_970)
 
@@ -99,10 +100,10 @@ class Diving48DataModule(ListedVideoDataModule):
 
     def read_lists(self) -> tuple[list[ListedVideo], list[ListedVideo]]:
         """Read the lists and the names; see ``ListedVideoDataModule``."""
-        folder = find_lists(self.root, self.lists, "annotations", "Diving48_vocab.json")
-        self.class_names = read_vocabulary(folder / "Diving48_vocab.json")
+        names = find_file(self.root, self.lists, ("annotations",), ("Diving48_vocab.json",))
+        self.class_names = read_vocabulary(names)
         train, test = (
-            read_split(folder / f"Diving48_V2_{name}.json", len(self.class_names)) for name in ("train", "test")
+            read_split(names.parent / f"Diving48_V2_{name}.json", len(self.class_names)) for name in ("train", "test")
         )
         return train, test
 
@@ -113,7 +114,7 @@ def read_vocabulary(file: Path) -> list[str]:
     Raises:
         ValueError: the file is missing, or is not a list of lists of words.
     """
-    classes = _read_json(file)
+    classes = _read_entries(file)
     for number, parts in enumerate(classes, 1):
         if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
             raise ValueError(f"{file}: entry {number}, {json.dumps(parts)}, is not a list of words; correct it")
@@ -131,7 +132,7 @@ def read_split(file: Path, num_classes: int) -> list[ListedVideo]:
         ValueError: the file is missing, or an entry has no name or no label of the vocabulary.
     """
     rows = []
-    for number, entry in enumerate(_read_json(file), 1):
+    for number, entry in enumerate(_read_entries(file), 1):
         name, label = (entry.get("vid_name"), entry.get("label")) if isinstance(entry, dict) else (None, None)
         if not isinstance(name, str) or not name or type(label) is not int or not 0 <= label < num_classes:
             raise ValueError(
@@ -142,15 +143,8 @@ def read_split(file: Path, num_classes: int) -> list[ListedVideo]:
     return rows
 
 
-def _read_json(file: Path) -> list[Any]:
-    if not file.is_file():
-        raise ValueError(f"{file}: no such list; put the official one there")
-    try:
-        entries = json.loads(file.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{file}:{error.lineno}: is not JSON ({error.msg}); get the official file again") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{file}: is not text; get the official file again") from None
+def _read_entries(file: Path) -> list[Any]:
+    entries = read_json(file)
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{file}: holds no list of entries; get the official file again")
     return entries

@@ -16,7 +16,8 @@ A left-right flip keeps the label: no class names a side.
 from pathlib import Path
 from typing import Literal
 
-from datamodules.listed_videos import ListedVideo, ListedVideoDataModule, find_lists, read_lines
+from datamodules.listed_videos import ListedVideo, ListedVideoDataModule
+from datamodules.readers.annotations import find_file, read_lines
 
 OFFICIAL_COUNTS = (3_570, 1_530)
 FOLDER = "testTrainMulti_7030_splits"
@@ -106,7 +107,7 @@ class HMDB51DataModule(ListedVideoDataModule):
     def read_lists(self) -> tuple[list[ListedVideo], list[ListedVideo]]:
         """Read the list of each class; see ``ListedVideoDataModule``."""
         ending = f"_test_split{self.split}.txt"
-        files = sorted(find_lists(self.root, self.lists, FOLDER, f"*{ending}").glob(f"*{ending}"))
+        files = sorted(find_file(self.root, self.lists, (FOLDER,), (f"*{ending}",)).parent.glob(f"*{ending}"))
         self.class_names = sorted(file.name.removesuffix(ending) for file in files)
         parts: dict[int, list[ListedVideo]] = {0: [], _TRAIN: [], _TEST: []}
         for label, name in enumerate(self.class_names):

@@ -2,7 +2,6 @@
 
 import os
 from abc import abstractmethod
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -90,46 +89,6 @@ def agreement(wanted: list[str], found: list[str]) -> int:
     while depth < min(len(wanted), len(found)) and wanted[depth] == found[depth]:
         depth += 1
     return depth
-
-
-def find_lists(root: Path, given: str | Path | None, usual: str, file: str) -> Path:
-    """Return the folder of the official lists.
-
-    Args:
-        root: folder of the videos.
-        given: the folder, where it is known; looked for in ``root``, then as it is.
-        usual: name of the folder as it is published; looked for in ``root``, then beside it.
-        file: pattern of the name of one of the lists. It may lie in ``root`` itself, too.
-
-    Raises:
-        ValueError: the list is nowhere.
-    """
-    if given is not None:
-        folder = Path(given).expanduser()
-        places = [root / folder, folder]
-    else:
-        places = [root / usual, root, root.absolute().parent / usual]
-    for place in places:
-        if next(place.glob(file), None) is not None:
-            return place
-    raise ValueError(
-        f"{file}: no such list in {', '.join(map(str, places))}; put the official lists there, or set lists to their"
-        f" folder"
-    )
-
-
-def read_lines(file: Path) -> Iterator[tuple[int, str]]:
-    """Read a list's lines that are not blank, without the blanks around them, each with its number from 1.
-
-    Raises:
-        ValueError: there is no such file.
-    """
-    if not file.is_file():
-        raise ValueError(f"{file}: no such list; put the official one there")
-    with file.open(encoding="utf-8-sig", errors="surrogateescape") as stream:
-        for number, line in enumerate(stream, 1):
-            if text := line.strip():
-                yield number, text
 
 
 class ListedVideoDataModule(VideoDataModule):

@@ -22,8 +22,9 @@ A left-right flip keeps the label: no class names a side.
 from pathlib import Path
 from typing import Literal
 
-from datamodules.listed_videos import ListedVideo, ListedVideoDataModule, find_lists, read_lines, stem_of
+from datamodules.listed_videos import ListedVideo, ListedVideoDataModule, stem_of
 from datamodules.ntu_protocol import ALL_COUNTS, LAST_SETUP, NUM_CLASSES, Benchmark, is_training, parse_name
+from datamodules.readers.annotations import find_file, read_lines
 from datamodules.sample_list import find_videos
 from datamodules.skeleton_datamodule import read_class_names
 
@@ -113,7 +114,7 @@ class NTURGBDataModule(ListedVideoDataModule):
         """Part the videos by their names, or read the two lists; see ``ListedVideoDataModule``."""
         self.class_names = list(read_class_names("ntu")[: NUM_CLASSES[self.benchmark]])
         if self.lists is not None:
-            folder = find_lists(self.root, self.lists, "", "trainlist01.txt")
+            folder = find_file(self.root, self.lists, (), ("trainlist01.txt",)).parent
             train, test = (
                 read_split(folder / f"{name}list01.txt", NUM_CLASSES[self.benchmark]) for name in ("train", "test")
             )

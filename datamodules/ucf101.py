@@ -24,7 +24,8 @@ A left-right flip keeps the label: no class names a side.
 from pathlib import Path
 from typing import Literal
 
-from datamodules.listed_videos import ListedVideo, ListedVideoDataModule, find_lists, read_lines
+from datamodules.listed_videos import ListedVideo, ListedVideoDataModule
+from datamodules.readers.annotations import find_file, read_lines
 
 OFFICIAL_COUNTS = {1: (9_537, 3_783), 2: (9_586, 3_734), 3: (9_624, 3_696)}
 
@@ -110,10 +111,11 @@ class UCF101DataModule(ListedVideoDataModule):
 
     def read_lists(self) -> tuple[list[ListedVideo], list[ListedVideo]]:
         """Read the three lists; see ``ListedVideoDataModule``."""
-        folder = find_lists(self.root, self.lists, "ucfTrainTestlist", "classInd.txt")
-        self.class_names = read_classes(folder / "classInd.txt")
+        classes = find_file(self.root, self.lists, ("ucfTrainTestlist",), ("classInd.txt",))
+        self.class_names = read_classes(classes)
         train, test = (
-            read_split(folder / f"{name}list{self.split:02d}.txt", self.class_names) for name in ("train", "test")
+            read_split(classes.parent / f"{name}list{self.split:02d}.txt", self.class_names)
+            for name in ("train", "test")
         )
         return train, test
 

@@ -18,7 +18,7 @@ def find_file(root: Path, given: str | Path | None, folders: Sequence[str], name
         given: folder of the annotations, below ``root`` or as it is; None looks in ``root``, and in some folders in and
             beside it.
         folders: their names.
-        names: that the file goes by.
+        names: that the file goes by, or patterns of them.
 
     Raises:
         ValueError: there is none.
@@ -27,11 +27,27 @@ def find_file(root: Path, given: str | Path | None, folders: Sequence[str], name
     if given is not None:
         folder = Path(given).expanduser()
         places = [root / folder, folder]
-    found = (place / name for name in names for place in places if (place / name).is_file())
-    file = next(found, None)
+    file = next((file for name in names for place in places for file in place.glob(name)), None)
     if file is None:
-        raise ValueError(f"{places[0]}: holds no {' or '.join(names)}; put it there, or set lists to its folder")
+        raise ValueError(
+            f"{' or '.join(names)}: no such list in {', '.join(map(str, places))}; put the official one there, or set"
+            f" lists to its folder"
+        )
     return file
+
+
+def read_lines(file: Path) -> Iterator[tuple[int, str]]:
+    """Read a list's lines that are not blank, without the blanks around them, each with its number from 1.
+
+    Raises:
+        ValueError: there is no such file.
+    """
+    if not file.is_file():
+        raise ValueError(f"{file}: no such list; put the official one there")
+    with file.open(encoding="utf-8-sig", errors="surrogateescape") as stream:
+        for number, line in enumerate(stream, 1):
+            if text := line.strip():
+                yield number, text
 
 
 def read_text(file: Path) -> str:

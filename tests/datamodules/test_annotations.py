@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from datamodules.readers.annotations import find_file, read_json, read_table, read_text
+from datamodules.readers.annotations import find_file, read_json, read_lines, read_table, read_text
 
 
 def refused(words, call, *arguments):
@@ -48,8 +48,8 @@ def test_where_a_file_is_looked_for(tmp_path):
     for folder in (root / "annotations", root / "mine", elsewhere):
         folder.mkdir(parents=True)
     names = ("first.txt", "second.txt")
-    refused(f"{root}: holds no first.txt or second.txt", find_file, root, None, ["annotations"], names)
-    refused(f"{root / elsewhere}: holds no first.txt or second.txt", find_file, root, elsewhere, ["annotations"], names)
+    refused(f"first.txt or second.txt: no such list in {root}, ", find_file, root, None, ["annotations"], names)
+    refused(f"second.txt: no such list in {root / elsewhere}, ", find_file, root, elsewhere, ["annotations"], names)
     (root / "second.txt").touch()
     assert find_file(root, None, ["annotations"], names) == root / "second.txt"
     (root / "annotations" / "first.txt").touch()
@@ -61,3 +61,10 @@ def test_where_a_file_is_looked_for(tmp_path):
     assert find_file(root, None, ["labels"], ["third.txt"]) == tmp_path / "labels" / "third.txt"
     (elsewhere / "second.txt").touch()
     assert find_file(root, elsewhere, ["annotations"], names) == elsewhere / "second.txt"
+
+
+def test_lines_keep_their_numbers(tmp_path):
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbf\r\n a b \r\n\n\t\nc\xff")
+    assert list(read_lines(tmp_path / "list.txt")) == [(2, "a b"), (5, "c\udcff")]
+    with pytest.raises(ValueError, match=r"none.txt: no such list; put the official one there"):
+        list(read_lines(tmp_path / "none.txt"))

@@ -44,11 +44,11 @@ def test_bad_input_gets_one_line(tmp_path: Path) -> None:
     write_lists(tmp_path, [entry("b", 0)], [entry("a", 0)])
     fails("none of the 1 listed videos .*such as b", Diving48DataModule(tmp_path))
     (tmp_path / "Diving48_V2_train.json").write_text('[\n{"vid_name": "a",\n "label" 0}]')
-    fails(r"Diving48_V2_train.json:3: is not JSON", Diving48DataModule(tmp_path))
+    fails(r"Diving48_V2_train.json:3: is no JSON", Diving48DataModule(tmp_path))
     (tmp_path / "Diving48_V2_train.json").write_text("[]")
     fails("holds no list of entries", Diving48DataModule(tmp_path))
     (tmp_path / "Diving48_V2_train.json").unlink()
-    fails("Diving48_V2_train.json: no such list", Diving48DataModule(tmp_path))
+    fails("Diving48_V2_train.json: cannot be read", Diving48DataModule(tmp_path))
     (tmp_path / "Diving48_vocab.json").write_text('[["a", 1]]')
     fails(r"vocab.json: entry 1, \[\"a\", 1\], is not a list of words", Diving48DataModule(tmp_path))
 

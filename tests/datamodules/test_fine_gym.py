@@ -149,11 +149,15 @@ def test_elements_that_are_not_trimmed_are_reported(tmp_path, caplog):
 
 def test_what_is_missing_or_another(tmp_path):
     root = dataset(tmp_path / "gym", train=[0], val=[0])
-    refused("gym: holds no gym288_categories.txt; put it there", FineGymDataModule(root, "gym288").setup, "fit")
+    refused("gym288_categories.txt: no such list in ", FineGymDataModule(root, "gym288").setup, "fit")
     shutil.copy(root / "annotations" / "gym99_categories.txt", root / "gym288_categories.txt")
     refused("has 99 classes, not 288; take the official file", FineGymDataModule(root, "gym288").setup, "fit")
     (root / "annotations" / "gym99_val_element.txt").unlink()
-    refused("holds no gym99_val_element.txt or gym99_val_org.txt", FineGymDataModule(root).setup, "fit")
+    refused(
+        "gym99_val_element.txt or gym99_val_org.txt or gym99_val.txt: no such list in ",
+        FineGymDataModule(root).setup,
+        "fit",
+    )
 
 
 def test_clips(tmp_path):

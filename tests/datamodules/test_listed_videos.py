@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.listed_videos import ListedVideo, ListedVideoDataModule, VideoFiles, find_lists, read_lines
+from datamodules.listed_videos import ListedVideo, ListedVideoDataModule, VideoFiles
 from tests.fakes import write_video
 from tests.listed_fakes import fails, report, rows, touch
 
@@ -52,23 +52,6 @@ def test_the_file_name_decides_then_folders_then_the_extension(tmp_path: Path) -
     assert files.find("Twice.mp4") is None
     assert files.find("dots.in.name") == "dots.in.name.mkv"
     assert files.find("dots.in") is None
-
-
-def test_lists_are_looked_for_where_archives_put_them(tmp_path: Path) -> None:
-    touch(tmp_path, "data/videos/a.mp4", "data/lists/a.txt", "own/a.txt")
-    root = tmp_path / "data/videos"
-    assert find_lists(root, None, "lists", "a.txt") == tmp_path / "data/lists"
-    assert find_lists(root, tmp_path / "own", "lists", "a.txt") == tmp_path / "own"
-    assert find_lists(root, "../lists", "other", "*.txt").resolve() == tmp_path / "data/lists"
-    with pytest.raises(ValueError, match=r"b.txt: no such list in .*; put the official lists there, or set lists"):
-        find_lists(root, None, "lists", "b.txt")
-
-
-def test_lines_keep_their_numbers(tmp_path: Path) -> None:
-    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbf\r\n a b \r\n\n\t\nc\xff")
-    assert list(read_lines(tmp_path / "list.txt")) == [(2, "a b"), (5, "c\udcff")]
-    with pytest.raises(ValueError, match=r"none.txt: no such list; put the official one there"):
-        list(read_lines(tmp_path / "none.txt"))
 
 
 def test_segments_of_found_videos_stay_with_them(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_entries_that_are_none(tmp_path):
     for wrong in ({"a": "0", "b": "2"}, {"a": "0", "b": "0"}, {"a": "x"}, {}, ["a"]):
         file.write_text(json.dumps(wrong))
         refused(f"{file}: holds no names numbered from 0 up", read_labels, file)
-    refused(f"{tmp_path}: holds no something-something-v2-labels.json or labels.json", made, tmp_path)
+    refused(f"something-something-v2-labels.json or labels.json: no such list in {tmp_path}, ", made, tmp_path)
 
 
 def made(root):

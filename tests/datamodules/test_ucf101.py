@@ -62,7 +62,7 @@ def test_what_is_missing_is_counted_and_listed(tmp_path: Path, caplog: pytest.Lo
 
 def test_bad_input_gets_one_line(tmp_path: Path) -> None:
     touch(tmp_path, "YoYo/other.avi")
-    fails("classInd.txt: no such list in .*set lists to their folder", UCF101DataModule(tmp_path))
+    fails("classInd.txt: no such list in .*set lists to its folder", UCF101DataModule(tmp_path))
     fails("classInd.txt: no such list in .*elsewhere", UCF101DataModule(tmp_path, lists="elsewhere"))
     write_lists(tmp_path, "YoYo/v_YoYo_g01_c01.avi 3\n", "YoYo/v_YoYo_g02_c01.avi\n")
     fails("none of the 1 listed videos .*looked for names such as YoYo/v_YoYo_g01_c01.avi", UCF101DataModule(tmp_path))
