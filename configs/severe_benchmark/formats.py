@@ -124,7 +124,7 @@ def to_latex(table: Table) -> str:
     lines += [" & ".join(_escape(title) for _, title in heads) + r" \\", r"\midrule"]
     # The sign is put in after the other characters are made safe.
     texts = table.texts("±", "--")
-    for row, before, line in zip(table.rows, [None, *table.rows], texts, strict=False):
+    for row, before, line in zip(table.rows, [None, *table.rows[:-1]], texts, strict=True):
         if before is not None and before.published and not row.published:
             lines.append(r"\midrule")
         lines.append(" & ".join(_escape(text).replace("±", r"$\pm$") for text in line) + r" \\")

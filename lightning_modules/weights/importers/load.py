@@ -195,7 +195,7 @@ def fill(network: Network, file: WeightsFile, importer: Importer, adapt_input: b
             f"{file.path} ({importer.name}) does not fit {architecture}: {'; '.join(compared.problems)}. "
             f"{remedy(file, importer, compared.tensors, architecture)}"
         )
-    network.load_state_dict(compared.tensors, strict=False)
+    network.load_state_dict(compared.tensors, strict=False)  # compared above: batch norm's counters alone may lack
     eps = compared.source.get("batch_norm_eps")
     if eps is not None and isinstance(network, VideoNetwork):
         network.set_batch_norm_eps(eps)
