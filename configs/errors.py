@@ -170,8 +170,14 @@ def _find(class_path: str) -> Any:  # noqa: ANN401 - whatever stands there
 
 
 def _arguments(class_path: str) -> list[str]:
-    makers = [vars(parent)["__init__"] for parent in inspect.getmro(_find(class_path)) if "__init__" in vars(parent)]
-    names = [name for maker in makers for name in inspect.signature(maker).parameters]
+    """Names of a class's arguments, and of its parents' as far as it passes others on to them."""
+    names: list[str] = []
+    for parent in inspect.getmro(_find(class_path)):
+        if "__init__" in vars(parent):
+            parameters = inspect.signature(vars(parent)["__init__"]).parameters
+            names += parameters
+            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+                break
     return [name for name in dict.fromkeys(names) if name not in ("self", "args", "kwargs")]
 
 

@@ -170,6 +170,10 @@ def test_packages_can_be_named_without_their_module(folder, capsys):
     [
         ("fit --config toy.yaml --model.lr abc", "model.lr: 'abc' is not of type float"),
         ("fit --config toy.yaml --model.lrr 1", "model: ToyMethod has no argument 'lrr'; did you mean lr?"),
+        (
+            "fit --config severe_embedded/ucf101.yaml --data.root x",
+            "data: SyntheticUCF101DataModule has no argument 'root'; --help lists all",
+        ),
         ("fit --config toy.yaml --model ToyMethd", "model: no class 'ToyMethd'; did you mean ToyMethod?"),
         (
             "fit --config toy.yaml --model.network ToyNetwrk",
