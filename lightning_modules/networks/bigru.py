@@ -97,7 +97,9 @@ class SideBySideGRU(nn.GRU):
             outputs = []
             for cell in self.all_weights[2 * layer : 2 * layer + 2]:
                 weights: list[Tensor] = list(cell)
-                output, state = torch.gru(input, start.to(input.dtype), weights, True, 1, 0.0, False, False, True)
+                # cuDNN keeps what a backward pass needs only if it is told that this is training.
+                train = torch.is_grad_enabled()
+                output, state = torch.gru(input, start.to(input.dtype), weights, True, 1, 0.0, train, False, True)
                 outputs.append(output)
                 states.append(state)
             input = torch.cat(outputs, dim=2)
