@@ -162,8 +162,7 @@ def average_precision(
     Returns:
         float64 (G,), 0 where there are no actions.
     """
-    order = rank.argsort()
-    order = order[group[order].argsort(stable=True)]
+    order = (group * len(rank) + rank).argsort()  # ranks are all different
     group, right, hit = group[order], right[order].double(), hit[order]
     size = torch.bincount(group, minlength=len(num_actions))
     start = (size.cumsum(0) - size)[group]
