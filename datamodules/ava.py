@@ -212,7 +212,7 @@ class AVADataModule(BrokenSamplesDataModule):
         folder = next((place for place in places if place.is_dir()), None)
         if folder is None:
             raise ValueError(f"{places[0]}: no such folder; set videos to that of the videos or of their frames")
-        found = {}
+        found: dict[str, str] = {}
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 if entry.is_dir() or os.path.splitext(entry.name)[1].lower() in VIDEO_SUFFIXES:
