@@ -18,7 +18,7 @@ on persons that a detector found, with a score each.
 Tree: ``root/annotations`` with ``ava_{train,val}_v2.2.csv``, ``ava_action_list_v2.2_for_activitynet_2019.pbtxt``,
 ``ava_val_excluded_timestamps_v2.2.csv`` and the detector's boxes, ``ava_val_predicted_boxes.csv`` or
 ``person_box_67091280_iou90/ava_detection_val_boxes_and_labels.csv``; ``root/frames/VIDEO/VIDEO_000001.jpg``, 30 a
-second from second 900 on, as the field's scripts take them, or files ``root/videos/VIDEO.mp4``.
+second from second 900 on, as the field's scripts take them, or files ``root/videos/VIDEO.mp4``, cut or whole.
 A left-right flip keeps the labels: no action names a side.
 """
 
@@ -65,7 +65,8 @@ class AVADataModule(BrokenSamplesDataModule):
             is one that does nothing.
         score_threshold: least score of a detector's box, 0.9 in fmthoker/SEVERE-BENCHMARK's configs.
         num_classes: actions are 1 .. num_classes.
-        video_start: time in the film that frames and files start at, seconds; 0 where they are whole films.
+        video_start: time in the film that frames and files start at, seconds; 900 when None, and 0 for a file of more
+            than 1798 s, which is a whole film.
         num_frames: of a clip in training.
         stride: frames of 30 a second from one of the clip to the next.
         eval_num_frames: of a clip in evaluation.
@@ -95,7 +96,7 @@ class AVADataModule(BrokenSamplesDataModule):
         train_boxes: str | None = None,
         score_threshold: float = 0.9,
         num_classes: int = 80,
-        video_start: float = 900.0,
+        video_start: float | None = None,
         num_frames: int = 32,
         stride: int = 2,
         eval_num_frames: int = 8,

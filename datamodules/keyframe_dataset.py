@@ -17,6 +17,9 @@ from datamodules.sample_list import SampleList
 from datamodules.sampling.resumable_sampler import Draw
 from datamodules.video_dataset import MAX_TRIES, UnreadableVideosError, broken_line
 
+#: Seconds in the film: of the first frame that the field's scripts take, and of the last keyframe.
+FIRST_FRAME, LAST_SECOND = 900.0, 1798.0
+
 # A crop that shows none of the boxes is drawn anew as often.
 _TRIES = 10
 
@@ -148,7 +151,8 @@ class KeyframeDataset(Dataset[KeyframeSample]):
         stride: frames from one to the next.
         short_side: smallest and largest size of the short side in pixels; the first is taken in evaluation.
         crop_size: side of the square; None for evaluation.
-        video_start: time of the files' first frame in the film, seconds.
+        video_start: time of the files' first frame in the film, seconds; 900 when None, and 0 for a file that reaches
+            beyond second 1798, the last that has keyframes: it is a whole film.
     """
 
     rate = 30.0  # frames per second
@@ -160,7 +164,7 @@ class KeyframeDataset(Dataset[KeyframeSample]):
         stride: int,
         short_side: tuple[int, int],
         crop_size: int | None,
-        video_start: float,
+        video_start: float | None,
     ) -> None:
         self.samples = samples
         self.offsets = (np.arange(num_frames) - num_frames / 2) * stride / self.rate
@@ -200,13 +204,16 @@ class KeyframeDataset(Dataset[KeyframeSample]):
         )
 
     def _read(self, row: int, path: str, generator: torch.Generator, broken: list[str]) -> KeyframeSample:
-        time = float(self.samples.seconds[row]) - self.video_start
         with PictureFrames(path, self.rate) if os.path.isdir(path) else VideoReader(path) as video:
-            if not video.fps > 0 or not 0 <= time < video.num_frames / video.fps:
-                length = video.num_frames / video.fps if video.fps > 0 else 0.0
+            length = video.num_frames / video.fps if video.fps > 0 else 0.0
+            start = self.video_start
+            if start is None:
+                start = 0.0 if length > LAST_SECOND else FIRST_FRAME
+            time = float(self.samples.seconds[row]) - start
+            if not 0 <= time < length:
                 raise _NoSuchTimeError(
-                    f"{path}: its keyframe at {time + self.video_start:g} s is not there, the file holds"
-                    f" {self.video_start:g} to {self.video_start + length:g} s; set video_start, or correct the list"
+                    f"{path}: its keyframe at {time + start:g} s is not there, the file holds"
+                    f" {start:g} to {start + length:g} s; set video_start, or correct the list"
                 )
             frames = video.frame_at(time + self.offsets)
             height, width = self._size(video.height, video.width, generator)

@@ -215,12 +215,12 @@ class ActionDetection(Recognition):
         """Scores of a batch's boxes.
 
         Returns:
-            ``score``, float32 (N, C), a probability of each action; ``box``, float32 (N, 4), in 0..1; ``sample``, int64
-            (N,), row of each box' keyframe, and ``name``.
+            ``score``, float32 (N, C), a probability of each action; ``box``, float32 (N, 4), in 0..1; ``keyframe``,
+            int64 (N,), row of each box' keyframe, and ``name``.
         """
         row = batch["box_row"]
         names = [batch["name"][number] for number in row.tolist()]
-        return {"score": self(batch).sigmoid(), "box": batch["box"], "sample": batch["sample"][row], "name": names}
+        return {"score": self(batch).sigmoid(), "box": batch["box"], "keyframe": batch["sample"][row], "name": names}
 
 
 def flip_boxes(box: Tensor, flipped: Tensor) -> Tensor:

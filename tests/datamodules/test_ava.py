@@ -112,6 +112,21 @@ def test_a_clip_is_around_its_keyframe(tmp_path, films):
     assert numbers(sample["clip"]) == [0, 6, 14, 22, 30, 38, 46, 54]
 
 
+def test_whole_films_and_cut_ones(tmp_path):
+    """A film of half an hour starts at second 0, one of a quarter at second 900; ten seconds a frame."""
+    frames = moving_texture(190, seed=1)
+    write_lists(tmp_path)
+    for count in (190, 91):
+        times = [10_000 * number for number in range(count)]
+        for film in ("film_a", "film_b"):
+            write_video(tmp_path / f"{film}.mkv", frames[:count], times=times)
+        data = ava(tmp_path, None, eval_short_side=48)
+        data.setup("test")
+        sample = data.dataset(data.val_samples, training=False)[Draw(0, 0)]
+        assert sample["name"] == "film_b,0901"
+        assert set(numbers(sample["clip"])) == ({89, 90} if count == 190 else {0})
+
+
 def test_folders_of_frames_are_read_alike(tmp_path):
     frames = moving_texture(120, seed=1)
     for film in ("film_a", "film_b"):

@@ -1,10 +1,12 @@
 """Action detection on given boxes: a step by hand, flips, sizes, resume, two processes, and that it learns."""
 
+import numpy as np
 import pytest
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch.nn import functional
 
+from callbacks import PredictionWriter
 from datamodules import SyntheticAVADataModule
 from lightning_modules import ActionDetection
 from lightning_modules.action_detection import cell_size, flip_boxes
@@ -155,9 +157,16 @@ def test_it_measures_and_resumes(cache, tmp_path):
     assert scores["test/map"] == pytest.approx(validated)
     # All boxes alike, scored by 0.4 and the like: what is left is the share of the classes, and less for wrong boxes.
     assert 0.1 < scores["test/map_of_class_frequencies"] < 0.6
-    (rows,) = trainer(runs).predict(detector, data(cache, eval_batch_size=100))
-    assert rows["score"].shape == (len(rows["box"]), CLASSES)
-    assert len(rows["name"]) == len(rows["sample"]) == len(rows["box"])
+    module = data(cache)
+    trainer(runs, PredictionWriter(tmp_path)).predict(detector, module)
+    rows = np.load(tmp_path / "predictions.npz")
+    count = len(module.val_samples.box)
+    assert {name: rows[name].shape for name in rows} == {
+        "score": (count, CLASSES),
+        "box": (count, 4),
+        "keyframe": (count,),
+        "name": (count,),
+    }
 
 
 def test_two_processes_equal_one(cache, tmp_path):
