@@ -177,7 +177,16 @@ def write_table(path: Path, maps: list[Map], names: list[str], class_names: Sequ
     table.writerow(["panel", "name", "label", "class", "x", "y"])
     for number, panel in enumerate(maps, 1):
         for (x, y), label, sample in zip(panel.place, panel.label, panel.sample, strict=True):
-            table.writerow([panel.title or number, names[sample], label, class_name(int(label), class_names), f"{x:.4f}", f"{y:.4f}"])
+            table.writerow(
+                [
+                    panel.title or number,
+                    names[sample],
+                    label,
+                    class_name(int(label), class_names),
+                    f"{x:.4f}",
+                    f"{y:.4f}",
+                ]
+            )
     write_whole(path, text.getvalue().encode())
 
 

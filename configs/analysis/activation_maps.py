@@ -90,7 +90,9 @@ def analyse(inputs: Inputs, out: Path, layer: str | None, shown: int, frames: in
     video = out / "activation_maps.mp4"
     write_video(video, moving(seen[:MOST_MOVING], names), fps=8, quality=20)
     values = np.array([one.correlation for one in agreements])
-    means = [float(np.mean(column[np.isfinite(column)])) if np.isfinite(column).any() else math.nan for column in values.T]
+    means = [
+        float(np.mean(column[np.isfinite(column)])) if np.isfinite(column).any() else math.nan for column in values.T
+    ]
     agreeing = ", ".join(f"{name} {mean:.2f}" for name, mean in zip(names, means, strict=True))
     used = ", ".join(dict.fromkeys(layers))
     return f"{line}, and {video}\nmean correlation of the maps ({used}) with the motion: {agreeing}"

@@ -292,7 +292,8 @@ def _spokes(axis: Axes) -> None:
         axis.plot(*zip(_place(spoke, 0), _place(spoke, 1), strict=True), color="0.85", linewidth=0.6, zorder=0)
         x, y = _place(spoke, 1.0)
         beside = abs(x) > 0.1 and y > 0
-        title, y = (one.title.replace(" ", "\n", 1), y + 0.1) if beside else (one.title, y + math.copysign(0.1, y))
+        title = one.title.replace(" ", "\n", 1) if beside else one.title
+        x, y = 1.12 * x if beside else x, y + math.copysign(0.1, y)
         axis.text(x, y, title, fontsize=6.5, ha="center", va="bottom" if y > 0 else "top")
         for text, level in one.ticks.items():
             axis.text(*_place(spoke, level), text, fontsize=4.3, color="0.4", ha="center", va="center", zorder=5)

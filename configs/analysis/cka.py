@@ -141,7 +141,9 @@ def draw(alignments: list[Alignment]) -> np.ndarray:
     for number, one in enumerate(alignments):
         names, values = one.diagonal
         label = f"{one.reference} and {one.other}"
-        last.plot(range(len(names)), values, "osD^v<>Pph"[number % 10] + "-", color=f"C{number}", markersize=4, label=label)
+        last.plot(
+            range(len(names)), values, "osD^v<>Pph"[number % 10] + "-", color=f"C{number}", markersize=4, label=label
+        )
         _name_layers(last.set_xticks, names, rotation=90)
     last.set(ylabel="CKA of the same layer", ylim=(min(0.0, low), 1.02))
     last.legend(frameon=False, fontsize=7)

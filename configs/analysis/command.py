@@ -121,7 +121,8 @@ def _temporal_awareness(parser: argparse.ArgumentParser, arguments: list[str]) -
     if len(frames) < 2 or frames[0] < 1:
         raise ConfigError(f"--frames {' '.join(map(str, frames))}: give at least two numbers from 1 on")
     runs = Runs(options.weights, options.embedded, options.seeds, options.out / "runs", options.root, rest)
-    print(temporal_awareness.analyse(runs, options.settings, options.mode, frames, options.alpha, options.out))
+    settings = list(dict.fromkeys(options.settings))
+    print(temporal_awareness.analyse(runs, settings, options.mode, frames, options.alpha, options.out))
     return 0
 
 
@@ -132,7 +133,7 @@ def _motion_appearance(parser: argparse.ArgumentParser, arguments: list[str]) ->
     from configs.analysis import motion_appearance
     from configs.analysis.runs import Runs
 
-    if len(options.settings) != 2:
+    if len(set(options.settings)) != 2 or len(options.settings) != 2:
         raise ConfigError("--settings takes two: one where appearance tells the class, and one where motion does")
     modes = ["linear", "finetune"] if options.mode == "both" else [options.mode]
     folder = options.runs or options.out / "runs"
@@ -184,12 +185,14 @@ def _add_inputs(parser: argparse.ArgumentParser, what: str, videos: int | None =
 
 
 def _add_runs(parser: argparse.ArgumentParser, settings: list[str], mode: str) -> None:
-    modes = ["finetune", "linear", *(["both"] if mode == "both" else [])]
+    modes = ["finetune", "linear", "neighbours", *(["both"] if mode == "both" else [])]
     parser.add_argument(
         "--weights", nargs="+", default=[], metavar="NAME=FILE", help="as of lightning severe, several of them"
     )
     parser.add_argument("--settings", nargs="+", default=settings, help=f"default: {' '.join(settings)}")
-    parser.add_argument("--mode", choices=modes, default=mode, help=f"default: {mode}")
+    parser.add_argument(
+        "--mode", choices=modes, default=mode, help=f"neighbours trains nothing and takes seconds (default: {mode})"
+    )
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="0 to N - 1 (default: 1)")
     parser.add_argument("--embedded", action="store_true", help="on small embedded data")
     parser.add_argument(

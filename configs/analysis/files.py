@@ -12,7 +12,9 @@ from callbacks.pictures import write_picture
 from callbacks.run_folder import write_whole
 
 
-def write_both(out: Path, name: str, picture: np.ndarray, header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def write_both(
+    out: Path, name: str, picture: np.ndarray, header: Sequence[str], rows: Iterable[Sequence[object]]
+) -> str:
     """Write ``OUT/NAME.png`` and ``OUT/NAME.csv``; floats get six digits, and those that are no number none.
 
     Args:

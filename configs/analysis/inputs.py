@@ -1,5 +1,6 @@
 """Networks under several weights, and the videos that they are shown."""
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,14 @@ from configs.command import Command
 from configs.errors import UsageError, explain
 from configs.severe_benchmark.runner import Weights, read_weights
 from datamodules.batch import ClipBatch
+from datamodules.sample_datamodule import Loader
 from datamodules.sampling.few_labels import uniform
 from datamodules.video_datamodule import VideoDataModule
+from lightning_modules.features import Features
 from lightning_modules.networks import VideoNetwork
 from lightning_modules.recognition import Recognition
 from lightning_modules.views.video import VideoAugmentation
+from lightning_modules.weights.importers.load import load_each
 
 DEFAULT_CONFIG = "severe_embedded/ucf101.yaml"
 
@@ -89,16 +93,31 @@ class Inputs:
     models: list[Model]
     data: VideoDataModule
 
-    def batches(self, what: str) -> Iterator[ClipBatch]:
-        """Batches of the evaluation list, with a progress bar on a terminal.
+    def batches(self, what: str, loader: Loader | None = None) -> Iterator[ClipBatch]:
+        """Batches of the evaluation list, or of a loader, with a progress bar on a terminal.
 
         Args:
             what: is done, for the bar.
+            loader: of the data module.
         """
         console = Console(stderr=True)
-        loader = self.data.test_dataloader()
+        loader = self.data.test_dataloader() if loader is None else loader
         for batch in track(loader, what, console=console, transient=True, disable=not console.is_terminal):
             yield self.data.on_before_batch_transfer(batch, 0)
+
+    @torch.inference_mode()
+    def features(self, loader: Loader | None = None) -> list[Features]:
+        """Features of videos by each of the models, means over their clips, float32 (N, D) on the CPU.
+
+        Args:
+            loader: see `batches`.
+        """
+        parts: list[list[Features]] = [[] for _ in self.models]
+        for batch in self.batches("features", loader):
+            for model, own in zip(self.models, parts, strict=True):
+                clips = [model.method.encode(model.prepare(clip)).float() for clip in batch["clip"].unbind(1)]
+                own.append(Features.of_batch(torch.stack(clips).mean(0).cpu(), batch))
+        return [Features.gather(own, torch.device("cpu")) for own in parts]
 
     def class_name(self, label: int) -> str:
         """What a class is called."""
@@ -127,25 +146,17 @@ def open_inputs(
     chain = configs.chain(config or DEFAULT_CONFIG)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     few = [] if clips is None else [f"--data.eval_clips={clips}"]
+    built: dict[tuple[str, ...], Parts] = {}
     models: list[Model] = []
-    data: VideoDataModule | None = None
     for one in weights:
-        given = [f"--model.weights={'null' if one.source is None else one.source}"]
-        try:
-            parts = Parts("test", [*few, *one.arguments, *arguments, *given], [chain])
-        except UsageError as error:
-            raise ConfigError(f"{one.name}: {error}") from error
-        method = parts.model
-        if not isinstance(method, Recognition) or not isinstance(method.crop, VideoAugmentation):
-            raise ConfigError(
-                f"{chain[-1].path}: is of {type(method).__name__}; give a config of ActionRecognition, such as "
-                f"{DEFAULT_CONFIG}"
-            )
-        if not isinstance(parts.datamodule, VideoDataModule):
-            raise ConfigError(f"{chain[-1].path}: {type(parts.datamodule).__name__} has no clips of videos")
+        if one.arguments not in built:
+            built[one.arguments] = build(chain, [*few, *one.arguments, *arguments, "--model.weights=null"])
+        method = copy.deepcopy(built[one.arguments].model)
+        assert isinstance(method, Recognition)
+        load_each([method.networks[0]], one.source)
         models.append(Model(one.name, method.to(device).eval(), device))
-        data = data or parts.datamodule
-    assert data is not None
+    data = built[weights[0].arguments].datamodule
+    assert isinstance(data, VideoDataModule)
     data.prepare_data()
     data.setup("test")
     labelled = int((data.val_samples.labels >= 0).sum())
@@ -153,6 +164,25 @@ def open_inputs(
         data.val_samples = data.val_samples.select(uniform(data.val_samples, videos, 0))
     rank_zero_info(f"{len(data.val_samples):,} videos, {', '.join(model.name for model in models)}")
     return Inputs(models, data)
+
+
+def build(chain: list[configs.Config], arguments: list[str]) -> Parts:
+    """Build method and data of a config of action recognition.
+
+    Raises:
+        ConfigError: it is of another method or of other data, or an argument is wrong.
+    """
+    try:
+        parts = Parts("test", arguments, [chain])
+    except UsageError as error:
+        raise ConfigError(str(error)) from error
+    method, path = parts.model, chain[-1].path
+    if not isinstance(method, Recognition) or not isinstance(method.crop, VideoAugmentation):
+        wanted = f"give a config of ActionRecognition, such as {DEFAULT_CONFIG}"
+        raise ConfigError(f"{path}: is of {type(method).__name__}; {wanted}")
+    if not isinstance(parts.datamodule, VideoDataModule):
+        raise ConfigError(f"{path}: {type(parts.datamodule).__name__} has no clips of videos")
+    return parts
 
 
 def name_weights(given: list[str]) -> list[Weights]:

@@ -10,12 +10,12 @@ from rich.table import Table
 
 from callbacks.pictures import render
 from configs.analysis.files import plain, write_both
-from configs.analysis.runs import Runs
+from configs.analysis.runs import Mode, Runs
 from configs.severe_benchmark.figures import TITLES
 from configs.severe_benchmark.settings import family
 from configs.severe_benchmark.tables import Cell, Column, own_cell, read_published
 
-MODES = {"linear": "Linear classification", "finetune": "Fine-tuning"}
+MODES = {"linear": "Linear classification", "finetune": "Fine-tuning", "neighbours": "Nearest neighbours"}
 
 
 class Row(NamedTuple):
@@ -32,7 +32,7 @@ class Row(NamedTuple):
     cells: dict[tuple[str, str], Cell]
 
 
-def analyse(runs: Runs, settings: list[str], modes: list[str], out: Path) -> str:
+def analyse(runs: Runs, settings: list[str], modes: list[Mode], out: Path) -> str:
     """Train and test on both settings, and write ``motion_appearance.png`` and ``.csv``.
 
     A network that sees motion is weak under a linear classifier where appearance tells the class (UCF101), strong where
@@ -41,7 +41,7 @@ def analyse(runs: Runs, settings: list[str], modes: list[str], out: Path) -> str
     Args:
         runs: under which weights, and how.
         settings: name of the one where appearance tells the class, and of the one where motion does.
-        modes: ``linear``, ``finetune``, or both.
+        modes: see ``Runs.accuracies``, a panel each.
         out: folder.
 
     Returns:
@@ -56,7 +56,9 @@ def analyse(runs: Runs, settings: list[str], modes: list[str], out: Path) -> str
     column = Column("any/any/top1", "")
     for mode in modes:
         for name, values in runs.accuracies(settings, mode, []).items():
-            cells[name] |= {(mode, setting): own_cell(column, one) for setting, one in zip(settings, values, strict=True)}
+            cells[name] |= {
+                (mode, setting): own_cell(column, one) for setting, one in zip(settings, values, strict=True)
+            }
     rows = [*_published(settings, modes), *(Row(name, False, own) for name, own in cells.items())]
     _print(rows, settings, modes)
     numbers = (
@@ -70,13 +72,15 @@ def analyse(runs: Runs, settings: list[str], modes: list[str], out: Path) -> str
     return write_both(out, "motion_appearance", draw(drawn, settings, modes), header, numbers)
 
 
-def draw(rows: list[Row], settings: list[str], modes: list[str]) -> np.ndarray:
+def draw(rows: list[Row], settings: list[str], modes: list[Mode]) -> np.ndarray:
     """Draw bars for each setting, a panel for each mode; published ones are hatched.
 
     Returns:
         uint8 (H, W, 3).
     """
-    figure = Figure(figsize=(0.8 + (0.7 + 0.35 * len(rows)) * len(settings) * len(modes), 2.9), dpi=200, layout="constrained")
+    figure = Figure(
+        figsize=(0.8 + (0.7 + 0.35 * len(rows)) * len(settings) * len(modes), 2.9), dpi=200, layout="constrained"
+    )
     width = 0.8 / len(rows)
     names = [title(setting, place) for place, setting in enumerate(settings)]
     for axis, mode in zip(figure.subplots(1, len(modes), squeeze=False, sharey=True)[0], modes, strict=True):
@@ -86,11 +90,11 @@ def draw(rows: list[Row], settings: list[str], modes: list[str]) -> np.ndarray:
             places = np.arange(len(settings)) + (number - (len(rows) - 1) / 2) * width
             cells = [row.cells[mode, setting] for setting in settings]
             label = f"{row.name} (published)" if row.published else row.name
+            spread = [cell.deviation for cell in cells if cell.deviation is not None]
             axis.bar(
                 places, [cell.mean for cell in cells], 0.92 * width, color=f"C{number % 10}",
                 alpha=0.45 if row.published else 1.0, hatch="////" if row.published else None, edgecolor="white",
-                linewidth=0, yerr=[cell.deviation or 0.0 for cell in cells] if row.cells else None,
-                error_kw={"elinewidth": 0.8, "capsize": 2}, label=label,
+                linewidth=0, yerr=spread or None, error_kw={"elinewidth": 0.8, "capsize": 2}, label=label,
             )  # fmt: skip
             for place, cell in zip(places, cells, strict=True):
                 text = f"{cell.mean:.1f}"
@@ -114,21 +118,21 @@ def title(setting: str, place: int) -> str:
     return f"{TITLES.get(setting, setting)}\n({('appearance', 'motion')[place]})"
 
 
-def _published(settings: list[str], modes: list[str]) -> list[Row]:
+def _published(settings: list[str], modes: list[Mode]) -> list[Row]:
     rows = []
     for row in read_published("table_5_6"):
         cells = {
             (mode, setting): row.cells[key]
             for mode in modes
             for setting in settings
-            if (key := f"{family(mode, embedded=False)}/{setting}/top1") in row.cells
+            if mode != "neighbours" and (key := f"{family(mode, embedded=False)}/{setting}/top1") in row.cells
         }
         if len(cells) == len(modes) * len(settings):
             rows.append(Row(row.name, True, cells))
     return rows
 
 
-def _print(rows: list[Row], settings: list[str], modes: list[str]) -> None:
+def _print(rows: list[Row], settings: list[str], modes: list[Mode]) -> None:
     table = Table(title="appearance against motion, top-1 in %")
     table.add_column("weights")
     for mode in modes:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from callbacks.pictures import render
 from callbacks.run_summary import Spread
 from configs.analysis.files import plain, write_both
-from configs.analysis.runs import Runs
+from configs.analysis.runs import Mode, Runs
 from configs.severe_benchmark.figures import TITLES
 from lightning_modules.analysis.temporal_awareness import temporal_awareness
 
@@ -38,7 +38,7 @@ class Curve(NamedTuple):
         return np.array([100 * np.mean(values) for values in self.accuracy])
 
 
-def analyse(runs: Runs, settings: list[str], mode: str, frames: list[int], alpha: float, out: Path) -> str:
+def analyse(runs: Runs, settings: list[str], mode: Mode, frames: list[int], alpha: float, out: Path) -> str:
     """Train and test with clips of each length, and write ``temporal_awareness.png`` and ``.csv``.
 
     The thesis fine-tunes R(2+1)D-18 that was trained on Kinetics-400 with labels.
@@ -46,7 +46,7 @@ def analyse(runs: Runs, settings: list[str], mode: str, frames: list[int], alpha
     Args:
         runs: under which weights, and how.
         settings: names, such as ``ucf101``.
-        mode: ``finetune`` or ``linear``.
+        mode: see ``Runs.accuracies``.
         frames: of a clip, at the config's frames a second.
         alpha: percent, see ``temporal_awareness``.
         out: folder.
@@ -84,17 +84,17 @@ def draw(curves: list[Curve]) -> np.ndarray:
     Returns:
         uint8 (H, W, 3).
     """
-    figure = Figure(figsize=(4.6, 3.2), dpi=200, layout="constrained")
+    figure = Figure(figsize=(4.4, 3.4), dpi=200, layout="constrained")
     axis = figure.subplots()
     plain(axis)
     several = len({curve.weights for curve in curves}) > 1
     for number, curve in enumerate(curves):
         name = TITLES.get(curve.setting, curve.setting)
         label = f"{name}, {curve.weights}" if several else name
-        deviations = [100 * (_deviation(values) or 0.0) for values in curve.accuracy]
+        spread = [100 * deviation for values in curve.accuracy if (deviation := _deviation(values)) is not None]
         marker = "osD^v<>Pph"[number % 10]
         axis.errorbar(
-            curve.frames, curve.mean, deviations, color=f"C{number % 10}", marker=marker, markersize=4, capsize=2,
+            curve.frames, curve.mean, spread or None, color=f"C{number % 10}", marker=marker, markersize=4, capsize=2,
             linewidth=1.4, label=f"{label} ({curve.awareness})",
         )  # fmt: skip
         at = float(np.interp(curve.awareness, curve.frames, curve.mean))
@@ -106,7 +106,10 @@ def draw(curves: list[Curve]) -> np.ndarray:
     axis.set_xticks(curves[0].frames, [str(number) for number in curves[0].frames])
     axis.minorticks_off()
     axis.set(xlabel="frames of a clip", ylabel="top-1 in %")
-    axis.legend(frameon=False, fontsize=7, title="temporal awareness in frames: ★", title_fontsize=7)
+    figure.legend(
+        loc="outside lower center", ncols=2, frameon=False, fontsize=7, title="★ temporal awareness in frames",
+        title_fontsize=7,
+    )  # fmt: skip
     return render(figure)
 
 

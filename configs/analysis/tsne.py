@@ -3,12 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from callbacks.feature_map import MIN_POINTS, choose_samples, draw_maps, embed, write_table
 from callbacks.pictures import write_picture
-from configs.analysis.inputs import Inputs, Model
-from lightning_modules.features import Features
+from configs.analysis.inputs import Inputs
 
 MAX_POINTS = 2000
 SEED = 0
@@ -30,7 +28,7 @@ def analyse(inputs: Inputs, out: Path, classes: int, perplexity: float) -> str:
         ValueError: too few videos have a label.
         OSError: a file cannot be written.
     """
-    features = collect(inputs)
+    features = inputs.features()
     label = features[0].label.numpy()
     if int((label >= 0).sum()) < MIN_POINTS:
         raise ValueError(f"{int((label >= 0).sum())} labelled videos are too few for t-SNE: take at least {MIN_POINTS}")
@@ -43,18 +41,3 @@ def analyse(inputs: Inputs, out: Path, classes: int, perplexity: float) -> str:
     names = [Path(name).name for name in features[0].name]
     write_table(out / "tsne.csv", maps, names, inputs.data.class_names)
     return f"wrote {out / 'tsne'}.png and .csv: {len(sample):,} videos of {len(np.unique(label[sample]))} classes"
-
-
-@torch.inference_mode()
-def collect(inputs: Inputs) -> list[Features]:
-    """Features of all videos under each of the weights, means over their clips, on the CPU."""
-    parts: list[list[Features]] = [[] for _ in inputs.models]
-    for batch in inputs.batches("features"):
-        for model, own in zip(inputs.models, parts, strict=True):
-            own.append(Features.of_batch(features_of(model, batch["clip"]).cpu(), batch))
-    return [Features.gather(own, torch.device("cpu")) for own in parts]
-
-
-def features_of(model: Model, clips: torch.Tensor) -> torch.Tensor:
-    """Features of videos, means over their clips: uint8 (B, N, T, H, W, 3) to float32 (B, D)."""
-    return torch.stack([model.method.encode(model.prepare(part)).float() for part in clips.unbind(1)]).mean(0)

@@ -22,10 +22,11 @@ def interpolate(frames: Tensor, accuracy: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def temporal_awareness(frames: Tensor, accuracy: Tensor, alpha: float = 1.0) -> int:
-    """Equation B.1: the first number of frames after which one more improves the accuracy by less than ``alpha`` %.
+    """Equation B.1: the number of frames from which on one more improves the accuracy by less than ``alpha`` %.
 
-    The equation takes an arg min over a condition; read is the first number at which it holds, and, where the accuracy
-    rises to the end, the greatest number that was measured, as the thesis gives 32 for EPIC-Kitchens-100.
+    The equation takes the first such number, which on a curve that rises and then stays is the same. A curve may dip by
+    chance, though, and rise again: read is, as the thesis describes it, where the accuracy has plateaued. Where it
+    rises to the end this is the greatest number that was measured, as the thesis gives 32 for EPIC-Kitchens-100.
 
     Args:
         frames: int64 (K,), numbers of frames that were measured, rising, at least two.
@@ -40,5 +41,5 @@ def temporal_awareness(frames: Tensor, accuracy: Tensor, alpha: float = 1.0) -> 
     if bool((accuracy <= 0).any()):
         raise ValueError(f"accuracy={accuracy.tolist()} must be above 0: the improvement is relative to it")
     at, value = interpolate(frames, accuracy)
-    slow = (100 * value.diff() / value[:-1] < alpha).nonzero()[:, 0]
-    return int(at[slow[0]] if len(slow) else at[-1])
+    rising = (100 * value.diff() / value[:-1] >= alpha).nonzero()[:, 0]
+    return int(at[rising[-1] + 1] if len(rising) else at[0])
