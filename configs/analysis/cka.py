@@ -1,5 +1,6 @@
 """``lightning analyse cka``: how alike the layers of networks are (figures 4.4 and B.9)."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -152,7 +153,7 @@ def draw(alignments: list[Alignment]) -> np.ndarray:
     return render(figure)
 
 
-def _name_layers(set_ticks, names: list[str], rotation: int = 0) -> None:  # noqa: ANN001 - a method of an axis
+def _name_layers(set_ticks: Callable[..., object], names: list[str], rotation: int = 0) -> None:
     """Name the layers along an axis, each or every few."""
     step = -(-len(names) // 20)
     set_ticks(range(0, len(names), step), names[::step], fontsize=6, rotation=rotation)

@@ -131,11 +131,11 @@ def _motion_appearance(parser: argparse.ArgumentParser, arguments: list[str]) ->
     parser.add_argument("--runs", type=Path, help="results of lightning severe to add to (default: OUT/runs)")
     options, rest = _parse(parser, arguments)
     from configs.analysis import motion_appearance
-    from configs.analysis.runs import Runs
+    from configs.analysis.runs import Mode, Runs
 
     if len(set(options.settings)) != 2 or len(options.settings) != 2:
         raise ConfigError("--settings takes two: one where appearance tells the class, and one where motion does")
-    modes = ["linear", "finetune"] if options.mode == "both" else [options.mode]
+    modes: list[Mode] = ["linear", "finetune"] if options.mode == "both" else [options.mode]
     folder = options.runs or options.out / "runs"
     runs = Runs(options.weights, options.embedded, options.seeds, folder, options.root, rest)
     print(motion_appearance.analyse(runs, options.settings, modes, options.out))

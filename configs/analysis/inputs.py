@@ -153,8 +153,8 @@ def open_inputs(
             built[one.arguments] = build(chain, [*few, *one.arguments, *arguments, "--model.weights=null"])
         method = copy.deepcopy(built[one.arguments].model)
         assert isinstance(method, Recognition)
-        load_each([method.networks[0]], one.source)
         models.append(Model(one.name, method.to(device).eval(), device))
+        load_each([models[-1].network], one.source)
     data = built[weights[0].arguments].datamodule
     assert isinstance(data, VideoDataModule)
     data.prepare_data()

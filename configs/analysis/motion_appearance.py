@@ -121,7 +121,7 @@ def title(setting: str, place: int) -> str:
 def _published(settings: list[str], modes: list[Mode]) -> list[Row]:
     rows = []
     for row in read_published("table_5_6"):
-        cells = {
+        cells: dict[tuple[str, str], Cell] = {
             (mode, setting): row.cells[key]
             for mode in modes
             for setting in settings
