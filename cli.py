@@ -23,6 +23,7 @@ SUBCOMMANDS = {
     "weights": "say what a weights file is and what of it would load; or list the published ones",
     "curves": "draw a logged number, such as the loss, of several runs in one picture",
     "severe": "evaluate weights on the SEVERE benchmark, and report the results beside the published ones",
+    "analyse": "look at what weights have learnt and what data are like: CKA, activation maps, t-SNE, ...",
 }
 
 
@@ -62,6 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
             return summary(rest)
         if subcommand == "severe":
             return severe(rest)
+        if subcommand == "analyse":
+            return analyse(rest)
         return export(rest) if subcommand == "export" else train(subcommand, rest)
     except configs.ConfigError as error:
         return complain(str(error), 2)
@@ -504,6 +507,26 @@ def severe(arguments: list[str]) -> int:
     # A data module of the working directory can be named in a config of settings, as in train.
     sys.path.append(os.getcwd())
     from configs.severe_benchmark.command import severe as run
+
+    try:
+        return run(arguments)
+    except configs.ConfigError:
+        raise
+    except (ValueError, OSError) as error:
+        return complain(str(error), 1)
+
+
+def analyse(arguments: list[str]) -> int:
+    """Look at weights or data.
+
+    Args:
+        arguments: those after the subcommand.
+
+    Returns:
+        Exit code, as of ``main``.
+    """
+    sys.path.append(os.getcwd())  # as in train
+    from configs.analysis.command import analyse as run
 
     try:
         return run(arguments)

@@ -29,11 +29,13 @@ class Map(NamedTuple):
         place: float32 (P, 2), coordinates; only which are near each other means something.
         label: int64 (P,), class from 0.
         sample: int64 (P,), places among the features that were given.
+        title: above the panel.
     """
 
     place: np.ndarray
     label: np.ndarray
     sample: np.ndarray
+    title: str = ""
 
 
 class FeatureMap(Callback):
@@ -159,7 +161,7 @@ def embed(feature: np.ndarray, label: np.ndarray, sample: np.ndarray, perplexity
 
 
 def write_table(path: Path, maps: list[Map], names: list[str], class_names: Sequence[str] | None) -> None:
-    """Write the coordinates: a line ``panel,name,label,class,x,y`` for each point.
+    """Write the coordinates: a line ``panel,name,label,class,x,y`` for each point; a panel is called by its title.
 
     Args:
         path: of the file.
@@ -175,7 +177,16 @@ def write_table(path: Path, maps: list[Map], names: list[str], class_names: Sequ
     table.writerow(["panel", "name", "label", "class", "x", "y"])
     for number, panel in enumerate(maps, 1):
         for (x, y), label, sample in zip(panel.place, panel.label, panel.sample, strict=True):
-            table.writerow([number, names[sample], label, class_name(int(label), class_names), f"{x:.4f}", f"{y:.4f}"])
+            table.writerow(
+                [
+                    panel.title or number,
+                    names[sample],
+                    label,
+                    class_name(int(label), class_names),
+                    f"{x:.4f}",
+                    f"{y:.4f}",
+                ]
+            )
     write_whole(path, text.getvalue().encode())
 
 
@@ -190,11 +201,12 @@ def draw_maps(maps: list[Map], names: Sequence[str] | None) -> np.ndarray:
         uint8 (H, W, 3).
     """
     most = max(len(np.unique(panel.label)) for panel in maps)
-    height = 4.0 + 0.17 * -(-most // 2) + 0.1
+    top = 0.3 if any(panel.title for panel in maps) else 0.1
+    height = 3.9 + top + 0.17 * -(-most // 2) + 0.1
     figure = Figure(figsize=(4.2 * len(maps), height), dpi=150)
     grid = figure.subplots(1, len(maps), squeeze=False)[0]
     width = 4.2 * len(maps)
-    figure.subplots_adjust(0.1 / width, 1 - 4.0 / height, 1 - 0.1 / width, 1 - 0.1 / height, wspace=0.04)
+    figure.subplots_adjust(0.1 / width, 1 - (3.9 + top) / height, 1 - 0.1 / width, 1 - top / height, wspace=0.04)
     for panel, axis in zip(maps, grid, strict=True):
         size = float(np.clip(6000 / len(panel.label), 4, 24))
         for rank, label in enumerate(np.unique(panel.label)):
@@ -203,6 +215,8 @@ def draw_maps(maps: list[Map], names: Sequence[str] | None) -> np.ndarray:
             name = textwrap.shorten(class_name(int(label), names), 30, placeholder="…")
             axis.scatter(*points.T, s=size, color=f"C{rank % 10}", marker=marker, linewidths=0, alpha=0.85, label=name)
         axis.set(xticks=[], yticks=[])
+        if panel.title:
+            axis.set_title(panel.title, fontsize=9, pad=4)
         axis.spines[:].set(color="0.7")
         axis.margins(0.04)
         axis.legend(

@@ -27,7 +27,7 @@ def severe(arguments: list[str]) -> int:
     """
     if arguments[:1] == ["report"]:
         return _report(arguments[1:])
-    parser = _parser(
+    parser = make_parser(
         "lightning severe",
         "Evaluate weights on the settings of the SEVERE benchmark: one job for each setting and seed, each in "
         "OUT/NAME/FAMILY/SETTING/seed_S. Finished jobs are skipped and stopped ones go on from their last checkpoint. "
@@ -48,7 +48,7 @@ def severe(arguments: list[str]) -> int:
     parser.add_argument("--list", action="store_true", help="print the jobs with their numbers, and run none")
     parser.add_argument("--only", metavar="SETTING:SEED", help="run this job only")
     parser.add_argument("--job", type=int, metavar="NUMBER", help="run this job only: --job $SLURM_ARRAY_TASK_ID")
-    options, rest = _parse(parser, arguments, passed_on=True)
+    options, rest = parse(parser, arguments, passed_on=True)
     if options.weights is None or options.out is None:
         raise ConfigError(f"severe needs --weights and --out; {EXAMPLE}")
     from configs.severe_benchmark.runner import Severe, folder_of, read_weights
@@ -71,7 +71,7 @@ def severe(arguments: list[str]) -> int:
 
 
 def _report(arguments: list[str]) -> int:
-    parser = _parser(
+    parser = make_parser(
         "lightning severe report",
         "Put results beside the published ones: tables as Markdown, CSV and LaTeX, and figures.",
     )
@@ -80,7 +80,7 @@ def _report(arguments: list[str]) -> int:
     parser.add_argument(
         "--compare", nargs=2, metavar="NAME", help="weights whose accuracies in each class are compared (figure C.1)"
     )
-    options, _ = _parse(parser, arguments)
+    options, _ = parse(parser, arguments)
     if not options.folders or options.out is None:
         raise ConfigError("severe report needs folders and --out, as in: lightning severe report severe --out report")
     from configs.severe_benchmark.report import report
@@ -89,11 +89,12 @@ def _report(arguments: list[str]) -> int:
     return 0
 
 
-def _parser(name: str, description: str) -> argparse.ArgumentParser:
+def make_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """A parser whose errors are ours to word."""
     return argparse.ArgumentParser(name, description=description, exit_on_error=False, allow_abbrev=False)
 
 
-def _parse(
+def parse(
     parser: argparse.ArgumentParser, arguments: list[str], passed_on: bool = False
 ) -> tuple[argparse.Namespace, list[str]]:
     """Parse; what begins as a key of a config is handed back with its values, in order, where it may be."""

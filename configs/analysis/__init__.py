@@ -1,0 +1,1 @@
+"""``lightning analyse``: the figures and tables of the thesis that are no accuracy of a run."""
