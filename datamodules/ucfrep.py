@@ -13,7 +13,7 @@ val     105     730     6.95
 
 2 to 53 cycles a video of 3 to 169 frames each. The thesis tests with val (B.2.4). Tree: ``root/<class>/<name>.avi`` as
 UCF101 has it, or flat; ``train/<name>.mat`` and ``val/<name>.mat`` (``readers/cycles.py``) in ``annotations``, in
-``root`` or beside it, as the archive ``ucf526_annotations.zip`` holds them. Upper and lower case of names do not matter.
+``root`` or beside it, as the archive ``ucf526_annotations.zip`` holds them. Upper and lower case do not matter.
 """
 
 from pathlib import Path
@@ -142,8 +142,8 @@ class UCFRepDataModule(BrokenSamplesDataModule):
                 frames = video.num_frames
             if bounds[-1] > frames + MAX_MISSING_FRAMES:
                 raise ValueError(
-                    f"{annotation}: its cycles end with frame {bounds[-1]}, {path} has {frames}; correct it or take the "
-                    f"original video"
+                    f"{annotation}: its cycles end with frame {bounds[-1]}, {path} has {frames}; correct it or take "
+                    f"the original video"
                 )
         except (ValueError, VideoError) as error:
             left_out.append(str(error))

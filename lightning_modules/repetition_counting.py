@@ -14,7 +14,7 @@ from lightning_modules.networks.cycle_head import CycleHead, CycleJudgement
 from lightning_modules.optimizer import build_optimizer
 from lightning_modules.repetition.anchors import ANCHORS, assign, best_factor, losses
 from lightning_modules.repetition.contexts import NUM_DRAWS, Contexts, cut, draw_contexts
-from lightning_modules.repetition.counting import Count, count_cycles, scale_shares
+from lightning_modules.repetition.counting import Counted, count_cycles, scale_shares
 from lightning_modules.reproducible import Reproducible
 from lightning_modules.views.clip import IMAGENET_MEAN, IMAGENET_STD, flip, normalise
 from lightning_modules.weights.header import describe
@@ -51,7 +51,7 @@ class RepetitionCounting(Reproducible):
         contexts: of a video in a training batch.
         anchors: multiples of the estimated length.
         offset_weight: of the offsets' loss.
-        follow: share of a batch's contexts that go one step by the network's own estimates before they are learnt from.
+        follow: share of contexts that go one step by the network's own estimates before they are learnt from.
         max_frames: most frames of the part of a video that a training context lies in.
         flip_probability: of a left-right flip of a training context.
         mean: of each channel, in 0..1.
@@ -153,10 +153,10 @@ class RepetitionCounting(Reproducible):
         """Correct the estimates of random contexts."""
         (rank, size), step = world(), self.batches_done()
         number = len(batch["name"]) * self.contexts
-        draws = torch.rand(size * number, NUM_DRAWS + 4, generator=self.generator(step))
+        draws = torch.rand(size * number, NUM_DRAWS + 3, generator=self.generator(step))
         draws = draws[rank * number : (rank + 1) * number].to(self.device)
         contexts, true = self.draw(batch, draws)
-        flipped = draws[:, NUM_DRAWS + 3] < self.flip_probability
+        flipped = draws[:, NUM_DRAWS + 2] < self.flip_probability
         judged = self.judge(batch["frames"], contexts, flipped)
         fit, offset = losses(judged, assign(true, contexts.length, self.anchors))
         loss = fit + self.offset_weight * offset
@@ -172,7 +172,7 @@ class RepetitionCounting(Reproducible):
 
         Args:
             batch: B videos.
-            draws: float32 (B * contexts, NUM_DRAWS + 3 or more), uniform in 0..1.
+            draws: float32 (B * contexts, NUM_DRAWS + 2 or more), uniform in 0..1.
 
         Returns:
             The contexts, and the true lengths at their middles, float32 (B * contexts, 2), 0 where unknown.
@@ -182,7 +182,7 @@ class RepetitionCounting(Reproducible):
         contexts, true = draw_contexts(
             draws, row, batch["bounds"], lengths, scale_shares(draws.device), self.max_frames
         )
-        going = draws[:, NUM_DRAWS + 1].argsort()[: round(self.follow * len(draws))]
+        going = (draws[:, NUM_DRAWS] < self.follow).nonzero()[:, 0]
         if not len(going):
             return contexts, true
         start = contexts.rows(going)
@@ -191,7 +191,7 @@ class RepetitionCounting(Reproducible):
         length = start.limited(start.length * best_factor(judged, self.anchors, _MAX_OFFSET_FOLLOWED))
         # As published, a fifth to a twentieth of the part at once; past its end it goes on from the start.
         begin, end = start.span.unbind(1)
-        step = ((end - begin) / (5 + 15 * draws[going, NUM_DRAWS + 2])).long().clamp(min=1)
+        step = ((end - begin) / (5 + 15 * draws[going, NUM_DRAWS + 1])).long().clamp(min=1)
         middle = begin + (start.middle - begin + step) % (end - begin)
         contexts = contexts._replace(
             middle=contexts.middle.index_copy(0, going, middle), length=contexts.length.index_copy(0, going, length)
@@ -199,7 +199,7 @@ class RepetitionCounting(Reproducible):
         return contexts, lengths[row, contexts.middle]
 
     @torch.no_grad()
-    def count(self, batch: RepetitionBatch) -> Count:
+    def count(self, batch: RepetitionBatch) -> Counted:
         """Count the cycles of the videos of a batch."""
 
         def judge(contexts: Contexts) -> CycleJudgement:
@@ -211,7 +211,7 @@ class RepetitionCounting(Reproducible):
 
         return count_cycles(judge, batch["num_frames"], self.anchors)
 
-    def forward(self, batch: RepetitionBatch) -> Count:
+    def forward(self, batch: RepetitionBatch) -> Counted:
         """See `count`."""
         return self.count(batch)
 
@@ -225,7 +225,7 @@ class RepetitionCounting(Reproducible):
 
     def _evaluate(self, batch: RepetitionBatch) -> None:
         true = torch.tensor([len(bounds) - 1 for bounds in batch["bounds"]], device=self.device)
-        self._errors.update(self.count(batch).count, true, batch["sample"])
+        self._errors.update(self.count(batch).number, true, batch["sample"])
 
     def on_validation_epoch_end(self) -> None:
         """Log the errors of all videos."""
@@ -245,9 +245,11 @@ class RepetitionCounting(Reproducible):
         """Count the cycles of a batch.
 
         Returns:
-            ``count``, float32 (B,); ``middle`` and ``length``, see ``Count``; ``sample``, int64 (B,), and ``name``.
+            ``count``, float32 (B,); ``middle`` and ``length``, see ``Counted``; ``sample``, int64 (B,), and ``name``.
         """
-        return {**self.count(batch)._asdict(), "sample": batch["sample"], "name": batch["name"]}
+        number, middle, length = self.count(batch)
+        found = {"count": number, "middle": middle, "length": length}
+        return {**found, "sample": batch["sample"], "name": batch["name"]}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimizer of all parameters; its rate falls at the milestones."""

@@ -30,15 +30,16 @@ def read_cycles(file: Path) -> np.ndarray:
         ValueError: it is no such file, or what it says does not agree: one line with the file.
     """
     try:
-        label = loadmat(file)["label"]
-        values = {name: np.asarray(label[name].item()).reshape(-1) for name in FIELDS}
-    except KeyError:
-        raise ValueError(f"{file}: has no label; {_COPY}") from None
-    except (IndexError, AttributeError):
-        raise ValueError(f"{file}: label is no struct; {_COPY}") from None
+        content = loadmat(file)
     except Exception as error:  # scipy raises many kinds on files that are cut short or none of its own
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{file}: cannot be read as a .mat file ({reason}); {_COPY}") from error
+    label = content.get("label")
+    lacking = [name for name in FIELDS if name not in (getattr(label, "dtype", np.dtype(int)).names or ())]
+    if label is None or lacking or label.size != 1:
+        what = "label" if label is None or label.size != 1 else f"label.{lacking[0]}"
+        raise ValueError(f"{file}: has no {what}; {_COPY}")
+    values = {name: np.asarray(label[name].item()).reshape(-1) for name in FIELDS}
     wrong = [name for name, value in values.items() if not _are_frames(value)]
     if wrong:
         raise ValueError(f"{file}: label.{wrong[0]} is no row of whole numbers; {_COPY}")
@@ -50,7 +51,7 @@ def read_cycles(file: Path) -> np.ndarray:
         raise ValueError(f"{file}: temporal_bound is {_text(bounds)}, which does not rise; correct it")
     if (count, first, last, duration) != (len(bounds), bounds[0], bounds[-1], bounds[-1] - bounds[0] + 1):
         raise ValueError(
-            f"{file}: temporal_bound_num={count}, start_frame={first}, end_frame={last} and duration={duration} are not "
+            f"{file}: temporal_bound_num={count}, start_frame={first}, end_frame={last}, duration={duration} are not "
             f"those of temporal_bound ({_text(bounds)}); correct it"
         )
     return bounds
@@ -61,7 +62,7 @@ def neighbour_lengths(bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     At the frame between two cycles these are their lengths; on the way through a cycle the length behind goes over, in
     proportion, from that of the cycle before to its own, and the length ahead from its own to that of the next. Unknown
-    are those of the first and of the last cycle, and where the two differ too much.
+    are the length behind in the first cycle, that ahead in the last, and both where the two cycles differ too much.
 
     Args:
         bounds: int64 (C + 1,), rising.
@@ -79,13 +80,11 @@ def neighbour_lengths(bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     known[1:-1] = np.abs(np.diff(lengths)) <= np.maximum(MAX_CHANGE * shorter, SMALL_CHANGE)
 
     def between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        # Exactly at the end no cycle goes on; outside the list the value is masked.
-        a, b = lengths[first.clip(0, len(lengths) - 1)], lengths[second.clip(0, len(lengths) - 1)]
-        return np.asarray(np.floor(a + (b - a) * share + 0.5), np.float32)
+        a, b = (lengths[row.clip(0, len(lengths) - 1)] for row in (first, second))  # what is not there is not known
+        return np.asarray(np.floor(a + (b - a) * share + 0.5))
 
-    within = share < 1
-    previous = np.where(known[cycle] & within, between(cycle - 1, cycle), 0)
-    following = np.where(known[cycle + 1] & within, between(cycle, cycle + 1), 0)
+    previous = np.where(known[cycle], between(cycle - 1, cycle), 0)
+    following = np.where(known[cycle + 1], between(cycle, cycle + 1), 0)
     return previous.astype(np.float32), following.astype(np.float32)
 
 

@@ -20,7 +20,7 @@ class CountErrors:
             true: int64 (B,), at least 1.
             video: int64 (B,), the same number, the same video.
         """
-        self._parts.append(torch.stack((video.double(), count.double(), true.double()), dim=1))
+        self._parts.append(torch.stack((video.float(), count.float(), true.float()), dim=1))
 
     def compute(self, device: torch.device, mean_count: float | None = None) -> dict[str, float]:
         """Measure what all processes have, on each of them, and forget it.
@@ -33,12 +33,12 @@ class CountErrors:
             ``error``, the mean of abs(count - true) / true; ``off_by_one``, the share of videos whose count is wrong by
             one at most; ``error_of_mean_count``, the error of who says ``mean_count`` of each video.
         """
-        rows = all_gather(torch.cat([torch.empty(0, 3, dtype=torch.float64, device=device), *self._parts]))
+        rows = all_gather(torch.cat([torch.empty(0, 3, device=device), *self._parts]))
         self._parts = []
         videos, place = torch.unique(rows[:, 0], return_inverse=True)
         count, true = rows.new_zeros(len(videos), 2).index_copy(0, place, rows[:, 1:]).unbind(1)
         wrong = (count - true).abs()
-        measures = {"error": (wrong / true).mean(), "off_by_one": (wrong <= 1).double().mean()}
+        measures = {"error": (wrong / true).mean(), "off_by_one": (wrong <= 1).float().mean()}
         if mean_count is not None:
             measures["error_of_mean_count"] = ((mean_count - true).abs() / true).mean()
         return {name: float(value) for name, value in measures.items()}

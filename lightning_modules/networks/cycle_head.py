@@ -44,4 +44,4 @@ class CycleHead(nn.Module):
         """Judge the anchors: float (K, C, cells, H, W) to ``CycleJudgement``."""
         features = rearrange(maps.mean(dim=(3, 4)), "K C (two cells) -> two K (C cells)", two=2)
         judged = torch.stack((self.behind(features[0]), self.ahead(features[1])), dim=1).float()
-        return CycleJudgement(*judged.split(self.num_anchors, dim=2))
+        return CycleJudgement(judged[..., : self.num_anchors], judged[..., self.num_anchors :])

@@ -30,16 +30,16 @@ STEP = 0.5
 Judge = Callable[[Contexts], CycleJudgement]
 
 
-class Count(NamedTuple):
+class Counted(NamedTuple):
     """What is found in B videos.
 
     Attributes:
-        count: float32 (B,), whole numbers.
+        number: float32 (B,), of cycles, whole.
         middle: int64 (B, P), moments of the last level, frames.
         length: float32 (B, P, 2), lengths of the cycles behind and ahead of them, frames.
     """
 
-    count: Tensor
+    number: Tensor
     middle: Tensor
     length: Tensor
 
@@ -50,7 +50,7 @@ def scale_shares(device: torch.device) -> Tensor:
     return torch.logspace(math.log10(shortest), math.log10(longest), number, device=device)
 
 
-def count_cycles(judge: Judge, num_frames: Tensor, anchors: Tensor) -> Count:
+def count_cycles(judge: Judge, num_frames: Tensor, anchors: Tensor) -> Counted:
     """Count the cycles of videos.
 
     The cycle in the middle of a video is estimated at many scales, and the scale that fits best is corrected. Then the
@@ -77,13 +77,13 @@ def count_cycles(judge: Judge, num_frames: Tensor, anchors: Tensor) -> Count:
             factor = best_factor(judge(contexts), anchors, MAX_OFFSET)
             corrected = contexts.limited(contexts.length * factor)
             contexts = contexts._replace(length=torch.lerp(contexts.length, corrected, STEP))
-        length = contexts.length.unflatten(0, (len(num_frames), -1)).transpose(1, 2)
-    middle = contexts.middle.unflatten(0, (len(num_frames), -1))
+        length = contexts.length.view(len(num_frames), -1, 2).transpose(1, 2)
+    middle = contexts.middle.view(len(num_frames), -1)
     inside = (middle - 2 * length[:, 0] >= 0) & (middle + 2 * length[:, 1] <= num_frames[:, None])
     frequency = (1 / length).mean(1)
     mean = torch.where(inside, frequency, 0).sum(1) / inside.sum(1)
     count = num_frames * torch.where(inside.any(1), mean, 1 / first)
-    return Count(count.round(), middle, length.transpose(1, 2))
+    return Counted(count.round(), middle, length.transpose(1, 2))
 
 
 def first_estimate(judge: Judge, num_frames: Tensor, anchors: Tensor) -> Tensor:
@@ -91,16 +91,16 @@ def first_estimate(judge: Judge, num_frames: Tensor, anchors: Tensor) -> Tensor:
     shares = scale_shares(num_frames.device)
     length = (num_frames[:, None] * shares).clamp(min=MIN_LENGTH)
     contexts = moments(num_frames, length[:, None].expand(-1, 2, -1), at_middle=True)
-    fit, factor = (part.unflatten(0, length.shape) for part in unit_factor(judge(contexts), anchors, MAX_OFFSET))
+    fit, factor = (part.view_as(length) for part in unit_factor(judge(contexts), anchors, MAX_OFFSET))
     corrected = length * factor
     longest = (num_frames[:, None] / 2).clamp(min=MIN_LENGTH)
     possible = (corrected >= MIN_LENGTH) & (corrected <= longest)
     best = torch.where(possible, fit, fit - 1).argmax(1, keepdim=True)
-    estimate = corrected.gather(1, best).clamp(min=MIN_LENGTH).minimum(longest)
+    estimate = torch.minimum(corrected.gather(1, best).clamp(min=MIN_LENGTH), longest)
     for _ in range(FIRST_ITERATIONS):
         contexts = moments(num_frames, estimate[:, None].expand(-1, 2, -1), at_middle=True)
         _, factor = unit_factor(judge(contexts), anchors, MAX_OFFSET)
-        corrected = (estimate * factor[:, None]).clamp(min=MIN_LENGTH).minimum(longest)
+        corrected = torch.minimum((estimate * factor[:, None]).clamp(min=MIN_LENGTH), longest)
         estimate = torch.lerp(estimate, corrected, STEP)
     return estimate[:, 0]
 
