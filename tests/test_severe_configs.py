@@ -61,3 +61,12 @@ def test_hyper_parameters(name, expected):
     clip = {"num_frames": 32, "fps": 16, "crop_size": 112, "short_sides": [128], "eval_clips": 10}
     assert data.items() >= {**clip, "random_resized_crop": True}.items()
     assert config["trainer"]["max_epochs"] % config["trainer"]["check_val_every_n_epoch"] == 0  # the last is measured
+
+
+def test_hyper_parameters_of_repetition_counting():
+    config = values("severe/ucfrep.yaml")
+    model, data, epochs = config["model"]["init_args"], config["data"]["init_args"], config["trainer"]["max_epochs"]
+    assert (model["optimizer"], model["learning_rate"], model["milestones"]) == ("adam", 5e-5, [])
+    assert (model["num_frames"], data["crop_size"], model["contexts"] * data["global_batch_size"]) == (32, 112, 32)
+    assert epochs * 421 * model["contexts"] == pytest.approx(2e6, rel=0.02)  # sequences, B.2.4
+    assert epochs % config["trainer"]["check_val_every_n_epoch"] == 0

@@ -88,7 +88,7 @@ def test_no_mat_file_is_one_line(damage, tmp_path):
     write_cycles(file, np.array([1, 9, 20]))
     whole = file.read_bytes()
     file.write_bytes({"empty": b"", "text": b"1 9 20\n" * 40, "short": whole[:-60]}[damage])
-    with pytest.raises(ValueError, match="cannot be read as a .mat file") as error:
+    with pytest.raises(ValueError, match=r"cannot be read as a \.mat file") as error:
         read_cycles(file)
     assert str(error.value).startswith(f"{file}: ") and "\n" not in str(error.value)
 

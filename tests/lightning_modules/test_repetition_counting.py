@@ -70,7 +70,7 @@ def test_it_learns_to_count(tmp_path):
     assert set(found) == {"test/error", "test/off_by_one", "test/error_of_mean_count"}
     assert found["test/error_of_mean_count"] == pytest.approx((3 / 2 + 2 / 3 + 1 / 4 + 0 + 1 / 6 + 2 / 7 + 3 / 8) / 7)
     assert found["test/error"] < 0.5 * found["test/error_of_mean_count"]
-    assert found["test/off_by_one"] > 0.7
+    assert found["test/off_by_one"] > 3 / 7  # that of the mean count
 
 
 def test_every_parameter_is_trained_and_nothing_outside_the_video_is_seen(tmp_path):
