@@ -22,7 +22,9 @@ from datamodules.synthetic_pku_mmd import SyntheticPKUMMDDataModule, SyntheticPK
 from datamodules.synthetic_pku_mmd_windows import SyntheticPKUMMDWindowDataModule
 from datamodules.synthetic_something_something import SyntheticSomethingSomethingDataModule
 from datamodules.synthetic_ucf101 import SyntheticUCF101DataModule
+from datamodules.synthetic_ucfrep import SyntheticUCFRepDataModule
 from datamodules.ucf101 import UCF101DataModule
+from datamodules.ucfrep import UCFRepDataModule
 from datamodules.video_folder import VideoFolderDataModule
 
 __all__ = [
@@ -49,6 +51,8 @@ __all__ = [
     "SyntheticPKUMMDWindowDataModule",
     "SyntheticSomethingSomethingDataModule",
     "SyntheticUCF101DataModule",
+    "SyntheticUCFRepDataModule",
     "UCF101DataModule",
+    "UCFRepDataModule",
     "VideoFolderDataModule",
 ]

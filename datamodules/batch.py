@@ -171,3 +171,30 @@ class WindowBatch(TypedDict):
     sample: Tensor
     name: list[str]
     broken: list[str]
+
+
+class RepetitionBatch(TypedDict):
+    """B videos of repeated motion, whole, from the first cycle's start to the last one's end.
+
+    Keys:
+        frames: uint8 (B, T, H, W, 3), RGB, 0..255; T frames of the longest video of the batch, zeros after the end of
+            the others.
+        num_frames: int64 (B,), frames of each video, 1..T.
+        bounds: B tensors int64 (C + 1,), frames that the C cycles of a video start with, from 0 on, and the frame that
+            the last one ends with; C is the count.
+        previous_length: float32 (B, T), length in frames of the cycle that lies behind a frame, between those of the
+            two cycles around it in proportion; 0 where it is unknown.
+        next_length: float32 (B, T), the same of the cycle that lies ahead.
+        sample: int64 (B,), row of the video in its dataset: the same number, the same video.
+        name: B file names, for messages.
+        broken: one line ``path: reason`` for each video that could not be read and was replaced; often empty.
+    """
+
+    frames: Tensor
+    num_frames: Tensor
+    bounds: list[Tensor]
+    previous_length: Tensor
+    next_length: Tensor
+    sample: Tensor
+    name: list[str]
+    broken: list[str]

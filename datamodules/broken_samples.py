@@ -4,12 +4,14 @@ import logging
 from pathlib import Path
 from typing import TypeVar
 
-from datamodules.batch import BoxBatch, ClipBatch, MultimodalBatch, WindowBatch
+from pytorch_lightning.utilities import rank_zero_warn
+
+from datamodules.batch import BoxBatch, ClipBatch, MultimodalBatch, RepetitionBatch, WindowBatch
 from datamodules.sample_datamodule import SampleDataModule
 
 _log = logging.getLogger(__name__)
 
-Batch = TypeVar("Batch", BoxBatch, ClipBatch, MultimodalBatch, WindowBatch)
+Batch = TypeVar("Batch", BoxBatch, ClipBatch, MultimodalBatch, RepetitionBatch, WindowBatch)
 
 
 class BrokenSamplesDataModule(SampleDataModule):
@@ -67,6 +69,37 @@ class BrokenSamplesDataModule(SampleDataModule):
                 f" run tolerates (1 %): {', '.join(list(self.broken)[:3])}; replace or remove them"
                 + (f" (all are listed in {file})" if folder is not None else "")
             )
+
+    def _missing_note(self, missing: list[str]) -> str:
+        """Say how many listed videos are not on the disk, to be put after a line; list them in the run folder.
+
+        Args:
+            missing: their names; may be none.
+        """
+        if not missing:
+            return ""
+        note = f"; {len(missing):,} listed videos are missing, such as {missing[0]}"
+        folder = self._record_folder()
+        if folder is not None and self._processes()[1] == 0:
+            file = folder / "missing.txt"
+            text = "".join(f"{name}\n" for name in missing)
+            file.write_text(text, encoding="utf-8", errors="surrogateescape")
+            note += f" (all in {file})"
+        return note
+
+    def _report_left_out(self, reasons: list[str]) -> None:
+        """Warn in one line of listed videos that no sample is made of; list them all in the run folder.
+
+        Args:
+            reasons: one line ``path: reason`` for each; may be none.
+        """
+        if not reasons:
+            return
+        where, folder = "", self._record_folder()
+        if folder is not None:
+            (folder / "left_out.txt").write_text("".join(f"{line}\n" for line in reasons), encoding="utf-8")
+            where = f" (all are listed in {folder / 'left_out.txt'})"
+        rank_zero_warn(f"{len(reasons)} videos are left out, such as {reasons[0]}{where}")
 
 
 def _read_lines(file: Path) -> list[str]:

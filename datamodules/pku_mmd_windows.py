@@ -195,13 +195,7 @@ class PKUMMDWindowDataModule(BrokenSamplesDataModule):
         if odd:
             told = ", ".join(f"{len(places)} {rule} (first: {places[0]})" for rule, places in sorted(odd.items()))
             rank_zero_warn(f"{self.root}: labels that a rule was applied to (pku_protocol.read_labels): {told}")
-        if broken:
-            folder = self._record_folder()
-            where = ""
-            if folder is not None:
-                (folder / "left_out.txt").write_text("".join(f"{line}\n" for line in broken), encoding="utf-8")
-                where = f" (all are listed in {folder / 'left_out.txt'})"
-            rank_zero_warn(f"{len(broken)} videos are left out, such as {broken[0]}{where}")
+        self._report_left_out(broken)
 
     def _name_classes(self) -> Sequence[str]:
         return read_class_names("pku_mmd")

@@ -145,12 +145,4 @@ class VideoDataModule(BrokenSamplesDataModule, RowsDataModule):
         line = f"{type(self).__name__}: {len(self.train_samples):,} training videos, {held_out} for evaluation, "
         line += f"{self.num_classes} classes" if self.num_classes else "no labels"
         line += f"; {note}" if note else ""
-        if missing:
-            line += f"; {len(missing):,} listed videos are missing, such as {missing[0]}"
-            folder = self._record_folder()
-            if folder is not None and self._processes()[1] == 0:
-                file = folder / "missing.txt"
-                text = "".join(f"{name}\n" for name in missing)
-                file.write_text(text, encoding="utf-8", errors="surrogateescape")
-                line += f" (all in {file})"
-        rank_zero_info(line)
+        rank_zero_info(line + self._missing_note(missing))

@@ -6,6 +6,7 @@ from lightning_modules.feature_transfer import FeatureTransfer
 from lightning_modules.fine_tuning import FineTuning
 from lightning_modules.linear_probe import LinearProbe
 from lightning_modules.rc3d import RC3D
+from lightning_modules.repetition_counting import RepetitionCounting
 from lightning_modules.retrieval import Retrieval
 from lightning_modules.skeleton_contrast import SkeletonContrast
 from lightning_modules.temporal_contrast import TemporalContrast
@@ -19,6 +20,7 @@ __all__ = [
     "FeatureTransfer",
     "FineTuning",
     "LinearProbe",
+    "RepetitionCounting",
     "Retrieval",
     "SkeletonContrast",
     "TemporalContrast",

@@ -75,3 +75,12 @@ def test_detection_on_ava_is_that_of_b_2_4():
     clips = {"num_frames": 32, "stride": 2, "crop_size": 112, "eval_num_frames": 8, "eval_stride": 8, "version": "2.2"}
     assert data.items() >= {**clips, "global_batch_size": 32}.items()
     assert config["trainer"]["max_epochs"] == 20
+
+
+def test_hyper_parameters_of_repetition_counting():
+    config = values("severe/ucfrep.yaml")
+    model, data, epochs = config["model"]["init_args"], config["data"]["init_args"], config["trainer"]["max_epochs"]
+    assert (model["optimizer"], model["learning_rate"], model["milestones"]) == ("adam", 5e-5, [])
+    assert (model["num_frames"], data["crop_size"], model["contexts"] * data["global_batch_size"]) == (32, 112, 32)
+    assert epochs * 421 * model["contexts"] == pytest.approx(2e6, rel=0.02)  # sequences, B.2.4
+    assert epochs % config["trainer"]["check_val_every_n_epoch"] == 0

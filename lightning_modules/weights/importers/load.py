@@ -27,6 +27,7 @@ from lightning_modules.weights.importers.torchvision import TORCHVISION
 from lightning_modules.weights.importers.tubelet_contrast import TUBELET_CONTRAST
 from lightning_modules.weights.importers.zoo import (
     CHECKPOINT,
+    COUNTER,
     DETECTOR,
     RECOGNITION,
     REPRESENTATIONS,
@@ -58,6 +59,7 @@ IMPORTERS = (
     REPRESENTATIONS,
     RECOGNITION,
     TRANSFER,
+    COUNTER,
     DETECTOR,
     SAFETENSORS,
     TUBELET_CONTRAST,
