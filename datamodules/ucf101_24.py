@@ -20,8 +20,8 @@ Tree: UCF101's videos ``root/<class>/v_<class>_gXX_cYY.avi``, in any folder, or 
 ``root/rgb-images/<class>/<video>/00001.jpg``. In ``root`` or beside it: the annotations, ``finalAnnots.mat``,
 ``pyannot.pkl`` or a folder ``labels`` (``readers/tubes.py``), and ``testlist01.txt``: a video
 ``Basketball/v_Basketball_g01_c01`` a line; lists of UCF101 itself, of which the annotated videos count, and lists of
-frames such as ``labels/Basketball/v_Basketball_g01_c01/00009.txt`` are understood. Without ``trainlist01.txt`` all other
-annotated videos are trained with. A left-right flip keeps the label.
+frames such as ``labels/Basketball/v_Basketball_g01_c01/00009.txt`` are understood. Without ``trainlist01.txt`` all
+other annotated videos are trained with. A left-right flip keeps the label.
 """
 
 from collections.abc import Sequence
