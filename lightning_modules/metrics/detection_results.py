@@ -93,10 +93,7 @@ class DetectionResults(Metric):
         action_keys = self._gather(self.action_keys, 4)
         action_values = self._gather(self.action_values, 2, torch.float32)
         both = torch.cat((keys, action_keys))
-        pieces, piece = torch.unique(both[:, :2], dim=0, return_inverse=True)
-        latest = torch.iinfo(torch.long).max
-        first = torch.full_like(pieces[:, 0], latest).scatter_reduce_(0, piece, both[:, 3], "amin")
-        is_first = both[:, 3] == first[piece]
+        is_first = first_seen(both[:, :2], both[:, 3])
         once, actions_once = is_first[: len(keys)], is_first[len(keys) :]
         keys, values = keys[once], values[once]
         action_keys, action_values = action_keys[actions_once], action_values[actions_once]
@@ -117,6 +114,22 @@ class DetectionResults(Metric):
     def _gather(self, parts: list[Tensor], columns: int, dtype: torch.dtype = torch.long) -> Tensor:
         empty = torch.empty((0, columns), dtype=dtype, device=self.device)
         return all_gather(torch.cat([empty, *parts]))
+
+
+def first_seen(piece: Tensor, source: Tensor) -> Tensor:
+    """Which rows come from the first source that had their piece of the data.
+
+    Args:
+        piece: int64 (N, K), what the rows are of, such as a window of a video.
+        source: int64 (N,), in which update of which process the rows came, in order.
+
+    Returns:
+        bool (N,).
+    """
+    pieces, number = torch.unique(piece, dim=0, return_inverse=True)
+    latest = torch.iinfo(torch.long).max
+    first = torch.full_like(pieces[:, 0], latest).scatter_reduce_(0, number, source, "amin")
+    return source == first[number]
 
 
 def _keys(rows: Actions, source: Tensor) -> Tensor:

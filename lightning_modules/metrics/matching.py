@@ -30,20 +30,34 @@ def overlapping_pairs(detections: Detections, actions: Actions, least: float) ->
         (torch.stack((detections.video, detections.label), 1), torch.stack((actions.video, actions.label), 1))
     )
     key = torch.unique(keys, dim=0, return_inverse=True)[1]
-    detection_key, action_key = key[: len(detections)], key[len(detections) :]
-    order = action_key.argsort(stable=True)
-    first = torch.searchsorted(action_key[order], detection_key)
-    count = torch.searchsorted(action_key[order], detection_key, right=True) - first
-    found = [(order[:0], order[:0], detections.segment[:0, 0])]
-    for rows in _portions(count):
-        detection = rows.repeat_interleave(count[rows])
-        before = (count[rows].cumsum(0) - count[rows]).repeat_interleave(count[rows])
-        action = order[first[detection] + torch.arange(len(detection), device=order.device) - before]
+    empty = key[:0]
+    found = [(empty, empty, detections.segment[:0, 0])]
+    for detection, action in pairs_in_groups(key[: len(detections)], key[len(detections) :]):
         common = overlap(detections.segment[detection], actions.segment[action])
         enough = common >= least
         found.append((detection[enough], action[enough], common[enough]))
     detection, action, common = (torch.cat(column) for column in zip(*found, strict=True))
     return detection, action, common
+
+
+def pairs_in_groups(first: Tensor, second: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pairs of one row and another of the same group, in portions that fit into memory.
+
+    Args:
+        first: int64 (N,), group of each row.
+        second: int64 (M,), group of each of the others.
+
+    Yields:
+        Rows and others, int64 (P,) each. Pairs of one row follow each other, the others in their order.
+    """
+    order = second.argsort(stable=True)
+    groups = second[order]
+    start = torch.searchsorted(groups, first)
+    count = torch.searchsorted(groups, first, right=True) - start
+    for rows in _portions(count):
+        row = rows.repeat_interleave(count[rows])
+        before = (count[rows].cumsum(0) - count[rows]).repeat_interleave(count[rows])
+        yield row, order[start[row] + torch.arange(len(row), device=order.device) - before]
 
 
 def _portions(count: Tensor) -> Iterator[Tensor]:
@@ -100,6 +114,32 @@ def match_greedily(detection: Tensor, action: Tensor, common: Tensor, rank: Tens
     return right
 
 
+def match_best(detection: Tensor, action: Tensor, common: Tensor, rank: Tensor, num_actions: int) -> Tensor:
+    """Let each detection belong to what it overlaps most, of equal ones the first; the surest of each is right.
+
+    The way of Pascal VOC and AVA: a detection whose best is taken is wrong, whatever else it overlaps.
+
+    Args:
+        detection: int64 (P,), of each pair that overlaps enough.
+        action: int64 (P,).
+        common: float (P,), overlaps.
+        rank: int64 (N,), order of the detections, see `ranks`.
+        num_actions: M.
+
+    Returns:
+        bool (N,), the detections that are right.
+    """
+    never = len(rank) + num_actions
+    most = torch.zeros_like(rank, dtype=common.dtype).scatter_reduce_(0, detection, common, "amax")
+    best = common == most[detection]
+    own = torch.full_like(rank, never).scatter_reduce_(0, detection[best], action[best], "amin")
+    hit = own < never
+    surest = torch.full((num_actions,), never, device=rank.device).scatter_reduce_(0, own[hit], rank[hit], "amin")
+    right = torch.zeros_like(hit)
+    right[hit] = rank[hit] == surest[own[hit]]
+    return right
+
+
 def average_precision(
     group: Tensor, rank: Tensor, right: Tensor, hit: Tensor, num_actions: Tensor, interpolation: Interpolation
 ) -> Tensor:
@@ -122,8 +162,7 @@ def average_precision(
     Returns:
         float64 (G,), 0 where there are no actions.
     """
-    order = rank.argsort()
-    order = order[group[order].argsort(stable=True)]
+    order = (group * len(rank) + rank).argsort()  # ranks are all different
     group, right, hit = group[order], right[order].double(), hit[order]
     size = torch.bincount(group, minlength=len(num_actions))
     start = (size.cumsum(0) - size)[group]
