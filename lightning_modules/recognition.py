@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -16,6 +16,7 @@ from lightning_modules.losses.gather import world
 from lightning_modules.metrics.class_accuracy import ClassAccuracy
 from lightning_modules.networks import Network, VideoNetwork
 from lightning_modules.networks.skeleton_network import SkeletonNetwork
+from lightning_modules.optimization import OptimizerName, multi_step
 from lightning_modules.reproducible import Reproducible
 from lightning_modules.views.multimodal import ClipCrop, CropBoxes, mean_over_clips
 from lightning_modules.views.rows import Rows
@@ -76,7 +77,7 @@ class Recognition(Reproducible):
         weights: str | list[str | None] | None,
         crop: Crop | None,
         num_classes: int | None,
-        optimizer: Literal["sgd", "adam", "adamw"],
+        optimizer: OptimizerName,
         learning_rate: float,
         weight_decay: float,
         milestones: tuple[int, ...],
@@ -289,22 +290,15 @@ class Recognition(Reproducible):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimizer of what trains; its rate falls at the milestones."""
-        parameters, rate, decay = self.trainable(), self.learning_rate, self.weight_decay
-        optimizer: torch.optim.Optimizer
-        if self.optimizer == "sgd":
-            optimizer = torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=decay)
-        elif self.optimizer == "adam":
-            optimizer = torch.optim.Adam(parameters, rate, weight_decay=decay)
-        else:
-            optimizer = torch.optim.AdamW(parameters, rate, weight_decay=decay)
-        schedule: torch.optim.lr_scheduler.LRScheduler
-        schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(self.milestones), self.gamma)
-        if self.warmup_epochs:
-            rise = torch.optim.lr_scheduler.LinearLR(
-                optimizer, 1 / (self.warmup_epochs + 1), total_iters=self.warmup_epochs
-            )
-            schedule = torch.optim.lr_scheduler.ChainedScheduler([rise, schedule], optimizer)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "epoch"}}
+        return multi_step(
+            self.trainable(),
+            self.optimizer,
+            self.learning_rate,
+            self.weight_decay,
+            self.milestones,
+            self.gamma,
+            self.warmup_epochs,
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say inside the checkpoint what the first network is, where its data came from, and what its classes were."""
