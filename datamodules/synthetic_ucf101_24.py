@@ -49,8 +49,8 @@ class SyntheticUCF10124DataModule(UCF10124DataModule):
     def __init__(
         self,
         cache: str | Path = "~/.cache/video-efficient-zoo/synthetic_ucf101_24",
-        train_videos: int = 30,
-        test_videos: int = 8,
+        train_videos: int = 80,
+        test_videos: int = 10,
         video_frames: int = 32,
         height: int = 48,
         width: int = 64,

@@ -52,7 +52,8 @@ class TubeDetection(Reproducible):
             when None. By default those of wei-tim/YOWO (``cfg/ucf24.yaml``).
         num_anchors: see ``anchors``.
         pool: what is taken of maps that have several frames: their mean, or the last, which is nearest the key frame.
-        object_weight: see `region_losses`, as the next two.
+        box_weight: see `region_losses`, as the next three.
+        object_weight: see there.
         ignore_overlap: see there.
         focal_gamma: see there.
         score_threshold: least score of a detection.
@@ -93,6 +94,7 @@ class TubeDetection(Reproducible):
         anchors: tuple[tuple[float, float], ...] | None = UCF101_24_ANCHORS,
         num_anchors: int = 5,
         pool: Literal["mean", "last"] = "mean",
+        box_weight: float = 1.0,
         object_weight: float = 5.0,
         ignore_overlap: float = 0.6,
         focal_gamma: float = 2.0,
@@ -145,6 +147,7 @@ class TubeDetection(Reproducible):
         self.num_anchors = num_anchors if anchors is None else len(anchors)
         self.register_buffer("anchors", torch.zeros(self.num_anchors, 2))
         self.pool = pool
+        self.box_weight = box_weight
         self.object_weight = object_weight
         self.ignore_overlap = ignore_overlap
         self.focal_gamma = focal_gamma
@@ -237,6 +240,7 @@ class TubeDetection(Reproducible):
             owner,
             batch["box_label"],
             self.anchors,
+            self.box_weight,
             self.object_weight,
             self.ignore_overlap,
             self.focal_gamma,

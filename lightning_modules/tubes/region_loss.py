@@ -14,17 +14,18 @@ def region_losses(
     owner: Tensor,
     label: Tensor,
     anchors: Tensor,
+    box_weight: float,
     object_weight: float,
     ignore_overlap: float,
     focal_gamma: float,
 ) -> dict[str, Tensor]:
     """Losses of predictions, each a sum over boxes or anchors divided by the number of key frames.
 
-    A box is learnt by the anchor of its cell whose shape is nearest; of several boxes there the last counts. The smooth
-    L1 distance to the box's place and size, halved; half the squared distance of the objectness to the overlap with the
-    box, ``object_weight``-fold; for all other anchors half its square, except for those whose prediction overlaps a
-    box more than ``ignore_overlap``; and the focal loss of the class. So wei-tim/YOWO (``core/region_loss.py``), whose
-    sums are over the batch.
+    A box is learnt by the anchor of its cell whose shape is nearest; of several boxes there the last counts. Half the
+    smooth L1 distance to the box's place and size, ``box_weight``-fold; half the squared distance of the objectness to
+    the overlap with the box, ``object_weight``-fold; for all other anchors half its square, except for those whose
+    prediction overlaps a box more than ``ignore_overlap``; and the focal loss of the class. So wei-tim/YOWO
+    (``core/region_loss.py``), whose sums are over the batch.
 
     Args:
         found: of K key frames.
@@ -32,6 +33,7 @@ def region_losses(
         owner: int64 (S,), key frame of each box.
         label: int64 (S,), its class from 0.
         anchors: float32 (A, 2), widths and heights as shares of the picture.
+        box_weight: of places and sizes.
         object_weight: of the objectness of anchors that learn a box.
         ignore_overlap: see above.
         focal_gamma: exponent of the focal loss; 0 is cross-entropy.
@@ -52,7 +54,7 @@ def region_losses(
 
     offset = found.offset.flatten(0, 3)[index]
     target = torch.cat([place - cell, (size.clamp(min=1e-6) / anchors[anchor]).log()], 1)[chosen]
-    box_loss = functional.smooth_l1_loss(offset, target, reduction="sum") / 2
+    box_loss = box_weight * functional.smooth_l1_loss(offset, target, reduction="sum") / 2
 
     with torch.no_grad():
         overlap = box_overlap(found.box.flatten(0, 3)[index], boxes[chosen])
@@ -79,6 +81,7 @@ def most_overlapped(predicted: Tensor, boxes: Tensor, owner: Tensor) -> Tensor:
     Returns:
         float32 (K, A, H, W).
     """
-    common = box_overlap(predicted[owner], boxes[:, None, None, None])
+    common = box_overlap(predicted[owner], boxes[:, None, None, None]).flatten(1)
     most = predicted.new_zeros(predicted.shape[:-1])
-    return most.index_reduce_(0, owner, common, "amax") if len(owner) else most
+    most.view(len(most), -1).scatter_reduce_(0, owner[:, None].expand_as(common), common, "amax")
+    return most

@@ -32,6 +32,7 @@ from lightning_modules.weights.importers.zoo import (
     REPRESENTATIONS,
     SAFETENSORS,
     TRANSFER,
+    TUBES,
 )
 
 Format = Literal[
@@ -59,6 +60,7 @@ IMPORTERS = (
     RECOGNITION,
     TRANSFER,
     DETECTOR,
+    TUBES,
     SAFETENSORS,
     TUBELET_CONTRAST,
     SKELETON_CONTRAST,

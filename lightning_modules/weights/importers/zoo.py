@@ -32,4 +32,7 @@ TRANSFER = Importer(name="checkpoint", marks=("student.",), backbone="student.",
 # A checkpoint of a temporal detector, whose backbone is its network.
 DETECTOR = Importer(name="checkpoint", marks=("proposal_network.conv1.weight",), backbone="network.", drops_rest=True)
 
+# A checkpoint of a detector of tubes, which keeps the sizes of its anchors.
+TUBES = Importer(name="checkpoint", marks=("anchors", "head.weight"), backbone="network.", drops_rest=True)
+
 SAFETENSORS = Importer(name="safetensors", needs_header=True)
