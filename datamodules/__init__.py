@@ -1,5 +1,6 @@
 """One file = one dataset: its facts, its Dataset, its LightningDataModule."""
 
+from datamodules.ava import AVADataModule
 from datamodules.diving48 import Diving48DataModule
 from datamodules.epic_kitchens import EpicKitchensDataModule
 from datamodules.fine_gym import FineGymDataModule
@@ -12,6 +13,7 @@ from datamodules.pku_mmd import PKUMMDSkeletonDataModule
 from datamodules.pku_mmd_detection import PKUMMDDetectionDataModule
 from datamodules.pku_mmd_windows import PKUMMDWindowDataModule
 from datamodules.something_something import SomethingSomethingDataModule
+from datamodules.synthetic_ava import SyntheticAVADataModule
 from datamodules.synthetic_fine_gym import SyntheticFineGymDataModule
 from datamodules.synthetic_kinetics import SyntheticKineticsDataModule
 from datamodules.synthetic_ntu import SyntheticNTUDataModule
@@ -26,6 +28,7 @@ from datamodules.ucf101_24 import UCF10124DataModule
 from datamodules.video_folder import VideoFolderDataModule
 
 __all__ = [
+    "AVADataModule",
     "Diving48DataModule",
     "EpicKitchensDataModule",
     "FineGymDataModule",
@@ -38,6 +41,7 @@ __all__ = [
     "PKUMMDSkeletonDataModule",
     "PKUMMDWindowDataModule",
     "SomethingSomethingDataModule",
+    "SyntheticAVADataModule",
     "SyntheticFineGymDataModule",
     "SyntheticKineticsDataModule",
     "SyntheticNTUDataModule",

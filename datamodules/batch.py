@@ -111,6 +111,39 @@ class MultimodalBatch(TypedDict, total=False):
     broken: list[str]
 
 
+class BoxBatch(TypedDict):
+    """Clips around B keyframes with N boxes in them.
+
+    Keys:
+        clip: uint8 (B, T, H, W, 3), RGB, 0..255; pictures that are smaller than the largest are at the top left, the
+            rest is 0.
+        size: int64 (B, 2), height and width of each clip's pictures.
+        box: float32 (N, 4), x1, y1, x2, y2 in 0..1 of the clip's picture: annotated ones in training, given ones
+            otherwise.
+        box_row: int64 (N,), row of each box in the batch, in order.
+        target: float32 (N, C), 1 where the box has the action; zeros in evaluation.
+        true_box: float32 (M, 4), annotated boxes to measure with, a box with several actions as often; none in
+            training.
+        true_label: int64 (M,), action of each from 0.
+        true_row: int64 (M,), row of each in the batch.
+        sample: int64 (B,), row of the keyframe in its dataset: the same number, the same keyframe.
+        name: list[str], B keyframes such as -5KQ66BBWC4,0902.
+        broken: one line ``path: reason`` for each keyframe that could not be read and was replaced; often empty.
+    """
+
+    clip: Tensor
+    size: Tensor
+    box: Tensor
+    box_row: Tensor
+    target: Tensor
+    true_box: Tensor
+    true_label: Tensor
+    true_row: Tensor
+    sample: Tensor
+    name: list[str]
+    broken: list[str]
+
+
 class WindowBatch(TypedDict):
     """Windows of B long videos, with the actions in each: what temporal detectors of clips take.
 

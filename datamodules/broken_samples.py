@@ -4,12 +4,12 @@ import logging
 from pathlib import Path
 from typing import TypeVar
 
-from datamodules.batch import ClipBatch, MultimodalBatch, TubeBatch, WindowBatch
+from datamodules.batch import BoxBatch, ClipBatch, MultimodalBatch, TubeBatch, WindowBatch
 from datamodules.sample_datamodule import SampleDataModule
 
 _log = logging.getLogger(__name__)
 
-Batch = TypeVar("Batch", ClipBatch, MultimodalBatch, TubeBatch, WindowBatch)
+Batch = TypeVar("Batch", BoxBatch, ClipBatch, MultimodalBatch, TubeBatch, WindowBatch)
 
 
 class BrokenSamplesDataModule(SampleDataModule):

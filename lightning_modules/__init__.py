@@ -1,5 +1,6 @@
 """The methods, each a LightningModule, and how to take a pretrained network out of one."""
 
+from lightning_modules.action_detection import ActionDetection
 from lightning_modules.action_recognition import ActionRecognition
 from lightning_modules.feature_transfer import FeatureTransfer
 from lightning_modules.fine_tuning import FineTuning
@@ -14,6 +15,7 @@ from lightning_modules.weights.pretrained import load_pretrained
 
 __all__ = [
     "RC3D",
+    "ActionDetection",
     "ActionRecognition",
     "FeatureTransfer",
     "FineTuning",

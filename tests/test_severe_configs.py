@@ -61,3 +61,17 @@ def test_hyper_parameters(name, expected):
     clip = {"num_frames": 32, "fps": 16, "crop_size": 112, "short_sides": [128], "eval_clips": 10}
     assert data.items() >= {**clip, "random_resized_crop": True}.items()
     assert config["trainer"]["max_epochs"] % config["trainer"]["check_val_every_n_epoch"] == 0  # the last is measured
+
+
+def test_detection_on_ava_is_that_of_b_2_4():
+    config = values("severe/ava.yaml")
+    model, data = config["model"]["init_args"], config["data"]["init_args"]
+    assert (model["optimizer"], model["learning_rate"], model["milestones"], model["gamma"]) == (
+        "sgd",
+        0.1,
+        [10, 15],
+        0.1,
+    )
+    clips = {"num_frames": 32, "stride": 2, "crop_size": 112, "eval_num_frames": 8, "eval_stride": 8, "version": "2.2"}
+    assert data.items() >= {**clips, "global_batch_size": 32}.items()
+    assert config["trainer"]["max_epochs"] == 20

@@ -87,7 +87,8 @@ def frame_average_precision(
         common = box_overlap(detections.box[detection].double(), truth.box[action].double())
         enough = common >= threshold
         found.append((detection[enough], action[enough], common[enough]))
-    right = match_best(*(torch.cat(column) for column in zip(*found, strict=True)), rank, len(truth))
+    pair, own, common = (torch.cat(column) for column in zip(*found, strict=True))
+    right = match_best(pair, own, common, rank, len(truth))
     per_class = torch.bincount(truth.label, minlength=num_classes)
     precision = average_precision(detections.label, rank, right, right, per_class, "standard")
     return torch.where(per_class > 0, precision, torch.nan)
@@ -189,7 +190,7 @@ class FrameMAP(Metric):
         if score.shape != (len(row), self.num_classes) or score.isnan().any():
             raise ValueError(f"scores {tuple(score.shape)} must be numbers, {len(row)} x {self.num_classes}")
         if len(true_label) and (true_label.min() < 0 or true_label.max() >= self.num_classes):
-            raise ValueError(f"labels {true_label.unique().tolist()} are not 0 to {self.num_classes - 1}")
+            raise ValueError(f"labels {torch.unique(true_label).tolist()} are not 0 to {self.num_classes - 1}")
         rank, size = world()
         source = (self.updates * size + rank) * _PLACES
         self.updates += 1

@@ -111,6 +111,13 @@ class VideoResNet(VideoNetwork):
         """Builds a norm of this network from its number of channels."""
         return partial(norm_3d, norm=self.norm, samples_per_norm=self.samples_per_norm, eps=self.batch_norm_eps)
 
+    def keep_size_in_last_stage(self) -> None:
+        """Set the last stage's spatial stride to 1: maps of finer cells, as detection takes, with the same weights."""
+        self.spatial_strides = (*self.spatial_strides[:-1], 1)
+        for module in self.get_submodule(f"layer{len(self.widths)}").modules():
+            if isinstance(module, nn.Conv3d):
+                module.stride = (module.stride[0], 1, 1)
+
     def add_layers(self, build: BuildBlock) -> None:
         """Add ``layer1``, ``layer2``, ... of blocks behind the stem, which gives ``widths[0]`` channels."""
         in_channels = self.widths[0]

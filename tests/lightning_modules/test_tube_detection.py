@@ -4,9 +4,11 @@ import copy
 
 import pytest
 import torch
+import yaml
 from pytorch_lightning import Callback
 from recognition_fakes import Record, trainer
 
+import configs
 from datamodules import SyntheticUCF10124DataModule
 from lightning_modules import TubeDetection, load_pretrained
 from lightning_modules.networks import R2Plus1D
@@ -147,7 +149,7 @@ def test_a_checkpoint_keeps_anchors_and_classes_and_gives_its_network(cache, tmp
     (after,) = trainer(tmp_path).test(again, data(cache), ckpt_path=file, verbose=False)
     assert after == before
     assert torch.equal(again.anchors, tuned.anchors) and again.anchors.min() > 0.05
-    weights = load_pretrained(file).state_dict()
+    weights = load_pretrained(file)[0].state_dict()
     assert all(torch.equal(weights[name], value) for name, value in tuned.network.state_dict().items())
     with pytest.raises(ValueError, match="the checkpoint has 6 classes and 5 anchors, this run 7 and 5"):
         trainer(tmp_path).test(model(num_classes=7), data(cache), ckpt_path=file, verbose=False)
@@ -172,3 +174,12 @@ def test_it_refuses_what_it_cannot_use(cache, tmp_path):
     batch = {"box_label": torch.tensor([0, 2]), "owner": torch.tensor([0, 3]), "frame": torch.zeros(2, 2), "name": "ab"}
     with pytest.raises(ValueError, match=r"b: class 2 is not 0 to 1; set model.num_classes"):
         tuned.check(batch)
+
+
+def test_the_recipe_is_that_of_the_thesis():
+    """B.2.4."""
+    config = yaml.safe_load((configs.FOLDER / "severe" / "ucf101_24.yaml").read_text())
+    model, data = config["model"]["init_args"], config["data"]["init_args"]
+    assert (data["num_frames"], data["global_batch_size"], config["trainer"]["max_epochs"]) == (16, 64, 12)
+    assert (model["optimizer"], model["learning_rate"], model["weight_decay"]) == ("adam", 1e-4, 5e-4)
+    assert (model["milestones"], model["gamma"]) == ([4, 6, 8, 10], 0.5)
