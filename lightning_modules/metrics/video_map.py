@@ -32,12 +32,12 @@ def tube_overlaps(first: Tubes, second: Tubes) -> tuple[Tensor, Tensor, Tensor]:
     pairs, tables = [rows[:0]], [first.box.new_zeros((2, 0)).double()]
     for one, two in pairs_in_groups(*places):
         common = box_overlap(first.box[rows[one]].double(), second.box[two].double())
-        pair, place = (first.tube[rows[one]] * len(second) + second.tube[two]).unique(return_inverse=True)
+        pair, place = torch.unique(first.tube[rows[one]] * len(second) + second.tube[two], return_inverse=True)
         both = torch.stack([common, torch.ones_like(common)])
         tables.append(common.new_zeros((2, len(pair))).index_add_(1, place, both))
         pairs.append(pair)
     # The frames of a pair may lie in several portions.
-    pair, place = torch.cat(pairs).unique(return_inverse=True)
+    pair, place = torch.unique(torch.cat(pairs), return_inverse=True)
     table = torch.cat(tables, 1)
     overlap, count = table.new_zeros((2, len(pair))).index_add_(1, place, table)
     one, two = pair // max(len(second), 1), pair % max(len(second), 1)

@@ -46,7 +46,7 @@ def decode(output: Tensor, anchors: Tensor) -> Predictions:
         anchors: float32 (A, 2), widths and heights as shares of the picture.
     """
     height, width = output.shape[2:]
-    values = output.float().unflatten(1, (len(anchors), -1)).permute(0, 1, 3, 4, 2)
+    values = output.float().reshape(len(output), len(anchors), -1, height, width).permute(0, 1, 3, 4, 2)
     centre, size = values[..., :2].sigmoid(), values[..., 2:4].clamp(max=_MOST)
     row, column = torch.meshgrid(
         torch.arange(height, device=output.device), torch.arange(width, device=output.device), indexing="ij"

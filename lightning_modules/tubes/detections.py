@@ -85,6 +85,6 @@ class Tubes:
 
 def annotated_tubes(boxes: AnnotatedBoxes) -> Tubes:
     """Tubes of annotated boxes, by their numbers."""
-    numbers, tube = boxes.tube.unique(return_inverse=True)
+    numbers, tube = torch.unique(boxes.tube, return_inverse=True)
     video, label = (torch.empty_like(numbers).scatter_(0, tube, column) for column in (boxes.video, boxes.label))
     return Tubes(video, label, torch.ones_like(video, dtype=torch.float32), tube, boxes.frame, boxes.box)
