@@ -222,7 +222,7 @@ def place(thing: Thing, side: tuple[float, float], height: int, width: int) -> t
     inside = canvas[..., 0] > 127
     edges = []
     for axis, corner, limit in ((1, corners[0], width), (2, corners[1], height)):
-        line = inside.any(axis)
+        line = np.asarray(inside.any(axis))
         first = corner + line.argmax(1)
         last = corner + line.shape[1] - line[:, ::-1].argmax(1)
         edges.append((first.clip(0, limit - 1), last.clip(1, limit)))

@@ -198,7 +198,7 @@ class UCF10124DataModule(BrokenSamplesDataModule):
                 missing.append(video.name)
                 continue
             num_frames = count_frames(path) if video.num_frames is None else video.num_frames
-            rows, boxes = check_tubes(video, num_frames, height, width, self.class_names, odd)
+            rows, boxes = check_tubes(video, num_frames, height, width, self.classes, odd)
             found.append(AnnotatedVideo(video.name, path, num_frames, rows, boxes))
         return found
 

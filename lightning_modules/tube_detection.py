@@ -180,10 +180,11 @@ class TubeDetection(Reproducible):
         self.num_classes = num_classes
         self.head = nn.Conv2d(self.network.feature_dim, self.num_anchors * (5 + num_classes), kernel_size=1)
         nn.init.normal_(self.head.weight, std=0.01, generator=self.generator(-2))
+        assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
         self.results = TubeResults(num_classes)
         if self.channels_last:
-            self.network.to(memory_format=torch.channels_last_3d)
+            self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # not declared
 
     def setup(self, stage: str) -> None:
         """Take from the data module what is not given: the number of classes, and the sizes of anchors.
@@ -427,7 +428,7 @@ def frame_map(detected: FrameDetections, annotated: AnnotatedBoxes, num_frames: 
     first = num_frames.cumsum(0) - num_frames
 
     def number(boxes: FrameBoxes) -> Tensor:
-        return first[boxes.video] + boxes.frame
+        return first.index_select(0, boxes.video) + boxes.frame
 
     frames = number(annotated)
     looked_at = detected[torch.isin(number(detected), frames)]
