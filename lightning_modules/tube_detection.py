@@ -420,7 +420,8 @@ def flip_boxes(boxes: Tensor) -> Tensor:
 def place_in_group(group: Tensor) -> Tensor:
     """Place of each row among those of its group, from 0: int64 (N,), groups after each other, to int64 (N,)."""
     counts = torch.unique_consecutive(group, return_counts=True)[1]
-    return torch.arange(len(group), device=group.device) - (counts.cumsum(0) - counts).repeat_interleave(counts)
+    first: Tensor = (counts.cumsum(0) - counts).repeat_interleave(counts)
+    return torch.arange(len(group), device=group.device) - first
 
 
 def frame_map(detected: FrameDetections, annotated: AnnotatedBoxes, num_frames: Tensor, num_classes: int) -> Tensor:
