@@ -22,8 +22,10 @@ from datamodules.synthetic_pku_mmd import SyntheticPKUMMDDataModule, SyntheticPK
 from datamodules.synthetic_pku_mmd_windows import SyntheticPKUMMDWindowDataModule
 from datamodules.synthetic_something_something import SyntheticSomethingSomethingDataModule
 from datamodules.synthetic_ucf101 import SyntheticUCF101DataModule
+from datamodules.synthetic_ucf101_24 import SyntheticUCF10124DataModule
 from datamodules.synthetic_ucfrep import SyntheticUCFRepDataModule
 from datamodules.ucf101 import UCF101DataModule
+from datamodules.ucf101_24 import UCF10124DataModule
 from datamodules.ucfrep import UCFRepDataModule
 from datamodules.video_folder import VideoFolderDataModule
 
@@ -51,8 +53,10 @@ __all__ = [
     "SyntheticPKUMMDWindowDataModule",
     "SyntheticSomethingSomethingDataModule",
     "SyntheticUCF101DataModule",
+    "SyntheticUCF10124DataModule",
     "SyntheticUCFRepDataModule",
     "UCF101DataModule",
+    "UCF10124DataModule",
     "UCFRepDataModule",
     "VideoFolderDataModule",
 ]

@@ -198,3 +198,33 @@ class RepetitionBatch(TypedDict):
     sample: Tensor
     name: list[str]
     broken: list[str]
+
+
+class TubeBatch(TypedDict):
+    """Pieces of B videos, with the boxes in the last frames of their clips: what detectors of tubes take.
+
+    A piece has T + K - 1 consecutive frames and shows K clips of T frames: clip k is frames k .. k + T - 1, and its
+    boxes are those of the last of them, its key frame. K is 1 in training, where the frames may be several apart.
+
+    Keys:
+        clip: uint8 (B, T + K - 1, H, W, 3), RGB, 0..255; before the start of the video its first frame is repeated,
+            after its end the last.
+        frame: int64 (B, K), number of each key frame in its video from 0; -1 where the video has ended.
+        boxes: float32 (S, 4), left, top, right and bottom as shares of the picture, of all key frames of the batch.
+        owner: int64 (S,), key frame of each box, b * K + k.
+        box_label: int64 (S,), class of each box from 0.
+        tube: int64 (S,), the same number for the boxes of one actor, another for another, in all videos.
+        video: int64 (B,), row of the video in its list: the same number, the same video.
+        name: list[str], B video names such as Basketball/v_Basketball_g01_c01.
+        broken: one line ``path: reason`` for each video that could not be read and was replaced; often empty.
+    """
+
+    clip: Tensor
+    frame: Tensor
+    boxes: Tensor
+    owner: Tensor
+    box_label: Tensor
+    tube: Tensor
+    video: Tensor
+    name: list[str]
+    broken: list[str]

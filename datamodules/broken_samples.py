@@ -6,12 +6,12 @@ from typing import TypeVar
 
 from pytorch_lightning.utilities import rank_zero_warn
 
-from datamodules.batch import BoxBatch, ClipBatch, MultimodalBatch, RepetitionBatch, WindowBatch
+from datamodules.batch import BoxBatch, ClipBatch, MultimodalBatch, RepetitionBatch, TubeBatch, WindowBatch
 from datamodules.sample_datamodule import SampleDataModule
 
 _log = logging.getLogger(__name__)
 
-Batch = TypeVar("Batch", BoxBatch, ClipBatch, MultimodalBatch, RepetitionBatch, WindowBatch)
+Batch = TypeVar("Batch", BoxBatch, ClipBatch, MultimodalBatch, RepetitionBatch, TubeBatch, WindowBatch)
 
 
 class BrokenSamplesDataModule(SampleDataModule):

@@ -2,7 +2,9 @@
 
 import os
 from abc import abstractmethod
+from collections.abc import Iterator
 from functools import cached_property
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -45,6 +47,10 @@ class VideoFiles:
             self._by_stem.setdefault(stem_of(path), []).append(path)
         if not self.count:
             raise ValueError(f"{root}: holds no videos; give the folder that holds them, as root/<class>/<file>")
+
+    def paths(self) -> Iterator[str]:
+        """Return the videos, relative to the folder."""
+        return chain.from_iterable(self._by_stem.values())
 
     def find(self, name: str) -> str | None:
         """Return the path of a listed video relative to the folder, or None.

@@ -10,6 +10,7 @@ from lightning_modules.repetition_counting import RepetitionCounting
 from lightning_modules.retrieval import Retrieval
 from lightning_modules.skeleton_contrast import SkeletonContrast
 from lightning_modules.temporal_contrast import TemporalContrast
+from lightning_modules.tube_detection import TubeDetection
 from lightning_modules.tubelet_contrast import TubeletContrast
 from lightning_modules.weights.pretrained import load_pretrained
 
@@ -24,6 +25,7 @@ __all__ = [
     "Retrieval",
     "SkeletonContrast",
     "TemporalContrast",
+    "TubeDetection",
     "TubeletContrast",
     "load_pretrained",
 ]

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -16,7 +16,7 @@ from lightning_modules.losses.gather import world
 from lightning_modules.metrics.class_accuracy import ClassAccuracy
 from lightning_modules.networks import Network, VideoNetwork
 from lightning_modules.networks.skeleton_network import SkeletonNetwork
-from lightning_modules.optimizer import build_optimizer
+from lightning_modules.optimization import OptimizerName, multi_step
 from lightning_modules.reproducible import Reproducible
 from lightning_modules.views.multimodal import ClipCrop, CropBoxes, mean_over_clips
 from lightning_modules.views.rows import Rows
@@ -77,7 +77,7 @@ class Recognition(Reproducible):
         weights: str | list[str | None] | None,
         crop: Crop | None,
         num_classes: int | None,
-        optimizer: Literal["sgd", "adam", "adamw"],
+        optimizer: OptimizerName,
         learning_rate: float,
         weight_decay: float,
         milestones: tuple[int, ...],
@@ -290,7 +290,7 @@ class Recognition(Reproducible):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimizer of what trains; its rate falls at the milestones."""
-        return build_optimizer(
+        return multi_step(
             self.trainable(),
             self.optimizer,
             self.learning_rate,

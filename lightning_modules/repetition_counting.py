@@ -1,6 +1,6 @@
 """Repetition counting of videos (Zhang et al. 2020, CVPR), on any of our video networks (thesis 4.6, B.2.4)."""
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -11,7 +11,7 @@ from lightning_modules.losses.gather import world
 from lightning_modules.metrics.count_errors import CountErrors
 from lightning_modules.networks import VideoNetwork
 from lightning_modules.networks.cycle_head import CycleHead, CycleJudgement
-from lightning_modules.optimizer import build_optimizer
+from lightning_modules.optimization import OptimizerName, multi_step
 from lightning_modules.repetition.anchors import ANCHORS, assign, best_factor, losses
 from lightning_modules.repetition.contexts import NUM_DRAWS, Contexts, cut, draw_contexts
 from lightning_modules.repetition.counting import Counted, count_cycles, scale_shares
@@ -85,7 +85,7 @@ class RepetitionCounting(Reproducible):
         flip_probability: float = 0.5,
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
-        optimizer: Literal["sgd", "adam", "adamw"] = "adam",
+        optimizer: OptimizerName = "adam",
         learning_rate: float = 5e-5,
         weight_decay: float = 1e-3,
         milestones: tuple[int, ...] = (),
@@ -253,7 +253,7 @@ class RepetitionCounting(Reproducible):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimizer of all parameters; its rate falls at the milestones."""
-        return build_optimizer(
+        return multi_step(
             list(self.parameters()),
             self.optimizer,
             self.learning_rate,

@@ -33,6 +33,7 @@ from lightning_modules.weights.importers.zoo import (
     REPRESENTATIONS,
     SAFETENSORS,
     TRANSFER,
+    TUBES,
 )
 
 Format = Literal[
@@ -61,6 +62,7 @@ IMPORTERS = (
     TRANSFER,
     COUNTER,
     DETECTOR,
+    TUBES,
     SAFETENSORS,
     TUBELET_CONTRAST,
     SKELETON_CONTRAST,

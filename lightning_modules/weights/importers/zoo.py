@@ -35,4 +35,7 @@ DETECTOR = Importer(name="checkpoint", marks=("proposal_network.conv1.weight",),
 # A checkpoint of repetition counting.
 COUNTER = Importer(name="checkpoint", marks=("head.behind.weight",), backbone="network.", drops_rest=True)
 
+# A checkpoint of a detector of tubes, which keeps the sizes of its anchors.
+TUBES = Importer(name="checkpoint", marks=("anchors", "head.weight"), backbone="network.", drops_rest=True)
+
 SAFETENSORS = Importer(name="safetensors", needs_header=True)

@@ -1,0 +1,45 @@
+"""How methods that are trained with labels move their weights: an optimizer whose rate falls in steps."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import nn
+
+OptimizerName = Literal["sgd", "adam", "adamw"]
+
+
+def multi_step(
+    parameters: Sequence[nn.Parameter],
+    optimizer: OptimizerName,
+    learning_rate: float,
+    weight_decay: float,
+    milestones: Sequence[int],
+    gamma: float,
+    warmup_epochs: int = 0,
+) -> OptimizerLRScheduler:
+    """Build an optimizer and its schedule, for ``configure_optimizers``.
+
+    Args:
+        parameters: that it moves.
+        optimizer: its kind; ``sgd`` has momentum 0.9.
+        learning_rate: of all of them.
+        weight_decay: likewise.
+        milestones: epochs after which the rate falls.
+        gamma: what it is multiplied with then.
+        warmup_epochs: epochs over which it rises to its value, in equal steps of one epoch.
+    """
+    moves: torch.optim.Optimizer
+    if optimizer == "sgd":
+        moves = torch.optim.SGD(parameters, learning_rate, momentum=0.9, weight_decay=weight_decay)
+    elif optimizer == "adam":
+        moves = torch.optim.Adam(parameters, learning_rate, weight_decay=weight_decay)
+    else:
+        moves = torch.optim.AdamW(parameters, learning_rate, weight_decay=weight_decay)
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    schedule = torch.optim.lr_scheduler.MultiStepLR(moves, list(milestones), gamma)
+    if warmup_epochs:
+        rise = torch.optim.lr_scheduler.LinearLR(moves, 1 / (warmup_epochs + 1), total_iters=warmup_epochs)
+        schedule = torch.optim.lr_scheduler.ChainedScheduler([rise, schedule], moves)
+    return {"optimizer": moves, "lr_scheduler": {"scheduler": schedule, "interval": "epoch"}}

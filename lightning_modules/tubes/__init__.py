@@ -1,0 +1,1 @@
+"""Boxes in frames and tubes through videos: anchors, losses, linking."""
