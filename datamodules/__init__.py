@@ -1,5 +1,6 @@
 """One file = one dataset: its facts, its Dataset, its LightningDataModule."""
 
+from datamodules.charades import CharadesDataModule
 from datamodules.diving48 import Diving48DataModule
 from datamodules.epic_kitchens import EpicKitchensDataModule
 from datamodules.fine_gym import FineGymDataModule
@@ -12,6 +13,7 @@ from datamodules.pku_mmd import PKUMMDSkeletonDataModule
 from datamodules.pku_mmd_detection import PKUMMDDetectionDataModule
 from datamodules.pku_mmd_windows import PKUMMDWindowDataModule
 from datamodules.something_something import SomethingSomethingDataModule
+from datamodules.synthetic_charades import SyntheticCharadesDataModule
 from datamodules.synthetic_fine_gym import SyntheticFineGymDataModule
 from datamodules.synthetic_kinetics import SyntheticKineticsDataModule
 from datamodules.synthetic_ntu import SyntheticNTUDataModule
@@ -24,6 +26,7 @@ from datamodules.ucf101 import UCF101DataModule
 from datamodules.video_folder import VideoFolderDataModule
 
 __all__ = [
+    "CharadesDataModule",
     "Diving48DataModule",
     "EpicKitchensDataModule",
     "FineGymDataModule",
@@ -36,6 +39,7 @@ __all__ = [
     "PKUMMDSkeletonDataModule",
     "PKUMMDWindowDataModule",
     "SomethingSomethingDataModule",
+    "SyntheticCharadesDataModule",
     "SyntheticFineGymDataModule",
     "SyntheticKineticsDataModule",
     "SyntheticNTUDataModule",

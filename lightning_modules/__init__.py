@@ -4,6 +4,7 @@ from lightning_modules.action_recognition import ActionRecognition
 from lightning_modules.feature_transfer import FeatureTransfer
 from lightning_modules.fine_tuning import FineTuning
 from lightning_modules.linear_probe import LinearProbe
+from lightning_modules.multi_label_recognition import MultiLabelRecognition
 from lightning_modules.rc3d import RC3D
 from lightning_modules.retrieval import Retrieval
 from lightning_modules.skeleton_contrast import SkeletonContrast
@@ -17,6 +18,7 @@ __all__ = [
     "FeatureTransfer",
     "FineTuning",
     "LinearProbe",
+    "MultiLabelRecognition",
     "Retrieval",
     "SkeletonContrast",
     "TemporalContrast",
