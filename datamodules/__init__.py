@@ -1,5 +1,6 @@
 """One file = one dataset: its facts, its Dataset, its LightningDataModule."""
 
+from datamodules.arrow_of_time import ArrowOfTimeDataModule
 from datamodules.charades import CharadesDataModule
 from datamodules.diving48 import Diving48DataModule
 from datamodules.epic_kitchens import EpicKitchensDataModule
@@ -13,6 +14,7 @@ from datamodules.pku_mmd import PKUMMDSkeletonDataModule
 from datamodules.pku_mmd_detection import PKUMMDDetectionDataModule
 from datamodules.pku_mmd_windows import PKUMMDWindowDataModule
 from datamodules.something_something import SomethingSomethingDataModule
+from datamodules.synthetic_arrow_of_time import SyntheticArrowOfTimeDataModule
 from datamodules.synthetic_charades import SyntheticCharadesDataModule
 from datamodules.synthetic_fine_gym import SyntheticFineGymDataModule
 from datamodules.synthetic_kinetics import SyntheticKineticsDataModule
@@ -26,6 +28,7 @@ from datamodules.ucf101 import UCF101DataModule
 from datamodules.video_folder import VideoFolderDataModule
 
 __all__ = [
+    "ArrowOfTimeDataModule",
     "CharadesDataModule",
     "Diving48DataModule",
     "EpicKitchensDataModule",
@@ -39,6 +42,7 @@ __all__ = [
     "PKUMMDSkeletonDataModule",
     "PKUMMDWindowDataModule",
     "SomethingSomethingDataModule",
+    "SyntheticArrowOfTimeDataModule",
     "SyntheticCharadesDataModule",
     "SyntheticFineGymDataModule",
     "SyntheticKineticsDataModule",

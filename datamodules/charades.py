@@ -61,7 +61,7 @@ class ActionList(SampleList):
         super().__init__((path, -1) for path, _ in listed)
         actions = [action for _, row in listed for action in row.actions]
         self.action_classes = torch.tensor([label for label, _, _ in actions]).long()
-        self.action_times = torch.tensor([times for _, *times in actions]).double().reshape(-1, 2)
+        self.action_times = torch.tensor([times for _, *times in actions], dtype=torch.float64).reshape(-1, 2)
         self.first_action = torch.tensor([0, *(len(row.actions) for _, row in listed)]).cumsum(0)
 
     def present(self, row: int, num_classes: int, spans: np.ndarray | None = None) -> Tensor:
@@ -333,8 +333,8 @@ def read_videos(file: Path, num_classes: int, odd: Odd) -> list[ListedVideo]:
             match = _ACTION.fullmatch(text)
             if match is None or int(match[1]) >= num_classes:
                 wrong.append(
-                    f"{place}: action `{text}` of {name} is not `class start end` in seconds, with a class from c000 to "
-                    f"c{num_classes - 1:03d}"
+                    f"{place}: action `{text}` of {name} is not `class start end` in seconds, with a class from c000 "
+                    f"to c{num_classes - 1:03d}"
                 )
                 break
             start, end = float(match[2]), float(match[3])

@@ -61,3 +61,23 @@ def test_hyper_parameters(name, expected):
     clip = {"num_frames": 32, "fps": 16, "crop_size": 112, "short_sides": [128], "eval_clips": 10}
     assert data.items() >= {**clip, "random_resized_crop": True}.items()
     assert config["trainer"]["max_epochs"] % config["trainer"]["check_val_every_n_epoch"] == 0  # the last is measured
+
+
+def test_hyper_parameters_of_charades():
+    """B.2.4, table C.4."""
+    config = values("severe/charades.yaml")
+    model, data = config["model"]["init_args"], config["data"]["init_args"]
+    assert (data["global_batch_size"], model["learning_rate"], config["trainer"]["max_epochs"]) == (16, 0.0375, 57)
+    assert (model["optimizer"], model["milestones"], model["gamma"]) == ("sgd", [41, 49], 0.1)
+    clip = {"num_frames": 32, "strides": [8], "crop_size": 112, "eval_clips": 10, "eval_crops": 3}
+    assert data.items() >= clip.items()
+    assert config["trainer"]["max_epochs"] % config["trainer"]["check_val_every_n_epoch"] == 0
+
+
+def test_hyper_parameters_of_arrow_of_time():
+    """B.2.4."""
+    config = values("severe/arrow_of_time.yaml")
+    model, data = config["model"]["init_args"], config["data"]["init_args"]
+    assert (data["global_batch_size"], model["learning_rate"], config["trainer"]["max_epochs"]) == (12, 1e-5, 10)
+    assert (model["milestones"], model["flip"], any(model["colour_jitter"])) == ([], False, False)
+    assert (data["num_frames"], data["crop_size"]) == (8, 112)
