@@ -34,7 +34,7 @@ class SyntheticArrowOfTimeDataModule(ArrowOfTimeDataModule):
     def __init__(
         self,
         cache: str | Path = "~/.cache/video-efficient-zoo/synthetic_arrow_of_time",
-        groups: int = 25,
+        groups: int = 20,
         clips: int = 4,
         video_frames: int = 40,
         height: int = 40,
@@ -132,17 +132,17 @@ def draw_pose(label: int, num_frames: int, height: int, width: int, rng: np.rand
     scale = np.ones(num_frames, np.float32)
     angle = np.full(num_frames, rng.uniform(0, 2 * math.pi), np.float32)
     side = 1 if rng.random() < 0.5 else -1
-    left = np.exp(-rng.uniform(2.5, 3.5) * part)  # of the momentum
+    left = np.exp(-rng.uniform(0.8, 1.6) * part)  # of the momentum
     turns = 2 * math.pi * (rng.uniform(2, 3) * part + rng.uniform())
     if name == "Bouncing":
         y = 0.8 * height - rng.uniform(0.5, 0.7) * extent * left * np.abs(np.sin(turns))
         x += side * 0.2 * width * part
     elif name == "Inflating":
-        scale = rng.uniform(1.4, 1.8) - rng.uniform(0.9, 1.1) * left
+        scale = rng.uniform(1.4, 1.8) - rng.uniform(0.7, 0.9) * left
     elif name == "Rolling":
-        x += side * rng.uniform(0.8, 1.2) * width * (1 - left)
+        x += side * rng.uniform(1, 1.5) * width * (1 - left)
     elif name == "Spinning":
-        angle += side * rng.uniform(5, 8) * (1 - left)
+        angle += side * rng.uniform(6, 9) * (1 - left)
     else:
         x += rng.uniform(0.25, 0.4) * extent * left * np.sin(turns)
     return Pose(*(values.astype(np.float32) for values in (x, y, scale, angle)))

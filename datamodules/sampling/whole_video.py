@@ -33,4 +33,5 @@ class WholeVideoSampler(ClipSampler):
 
     def _at(self, video: Timeline, offsets: np.ndarray) -> np.ndarray:
         places = (np.arange(self.num_frames) + offsets[:, None]) * (video.num_frames / self.num_frames)
-        return np.minimum(places.astype(np.int64), video.num_frames - 1)
+        clips: np.ndarray = np.minimum(places.astype(np.int64), video.num_frames - 1)
+        return clips
