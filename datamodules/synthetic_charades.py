@@ -187,7 +187,7 @@ def perform(acts: Sequence[Act], num_frames: int, height: int, width: int, rng: 
             values[act.start : act.end] += way - way[0]
             values[act.end :] += way[-1] - way[0]
         scale[act.start : act.end] = pose.scale
-    return Pose(*moves, scale, angle)
+    return Pose(moves[0], moves[1], scale, angle)
 
 
 def write_videos(
