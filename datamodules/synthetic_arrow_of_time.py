@@ -127,11 +127,9 @@ def draw_pose(label: int, num_frames: int, height: int, width: int, rng: np.rand
     """
     name, extent = CLASSES[label], min(height, width)
     part = np.arange(num_frames, dtype=np.float32) / num_frames  # of the video that has passed
-    y: np.ndarray
-    scale: np.ndarray
     x = np.full(num_frames, rng.uniform(0.25, 0.75) * width, np.float32)
-    y = np.full(num_frames, rng.uniform(0.25, 0.75) * height, np.float32)
-    scale = np.ones(num_frames, np.float32)
+    y: np.ndarray = np.full(num_frames, rng.uniform(0.25, 0.75) * height, np.float32)
+    scale: np.ndarray = np.ones(num_frames, np.float32)
     angle = np.full(num_frames, rng.uniform(0, 2 * math.pi), np.float32)
     side = 1 if rng.random() < 0.5 else -1
     left = np.exp(-rng.uniform(0.8, 1.6) * part)  # of the momentum
