@@ -1,6 +1,8 @@
 """One file = one dataset: its facts, its Dataset, its LightningDataModule."""
 
+from datamodules.arrow_of_time import ArrowOfTimeDataModule
 from datamodules.ava import AVADataModule
+from datamodules.charades import CharadesDataModule
 from datamodules.diving48 import Diving48DataModule
 from datamodules.epic_kitchens import EpicKitchensDataModule
 from datamodules.fine_gym import FineGymDataModule
@@ -13,7 +15,9 @@ from datamodules.pku_mmd import PKUMMDSkeletonDataModule
 from datamodules.pku_mmd_detection import PKUMMDDetectionDataModule
 from datamodules.pku_mmd_windows import PKUMMDWindowDataModule
 from datamodules.something_something import SomethingSomethingDataModule
+from datamodules.synthetic_arrow_of_time import SyntheticArrowOfTimeDataModule
 from datamodules.synthetic_ava import SyntheticAVADataModule
+from datamodules.synthetic_charades import SyntheticCharadesDataModule
 from datamodules.synthetic_fine_gym import SyntheticFineGymDataModule
 from datamodules.synthetic_kinetics import SyntheticKineticsDataModule
 from datamodules.synthetic_ntu import SyntheticNTUDataModule
@@ -31,6 +35,8 @@ from datamodules.video_folder import VideoFolderDataModule
 
 __all__ = [
     "AVADataModule",
+    "ArrowOfTimeDataModule",
+    "CharadesDataModule",
     "Diving48DataModule",
     "EpicKitchensDataModule",
     "FineGymDataModule",
@@ -44,6 +50,8 @@ __all__ = [
     "PKUMMDWindowDataModule",
     "SomethingSomethingDataModule",
     "SyntheticAVADataModule",
+    "SyntheticArrowOfTimeDataModule",
+    "SyntheticCharadesDataModule",
     "SyntheticFineGymDataModule",
     "SyntheticKineticsDataModule",
     "SyntheticNTUDataModule",
@@ -52,11 +60,11 @@ __all__ = [
     "SyntheticPKUMMDDetectionDataModule",
     "SyntheticPKUMMDWindowDataModule",
     "SyntheticSomethingSomethingDataModule",
-    "SyntheticUCF101DataModule",
     "SyntheticUCF10124DataModule",
+    "SyntheticUCF101DataModule",
     "SyntheticUCFRepDataModule",
-    "UCF101DataModule",
     "UCF10124DataModule",
+    "UCF101DataModule",
     "UCFRepDataModule",
     "VideoFolderDataModule",
 ]

@@ -32,6 +32,17 @@ class ClipBatch(VideoRowBatch):
     clip: Tensor
 
 
+class MultiLabelBatch(ClipBatch):
+    """Clips of B videos that have any number of classes; ``label`` is -1.
+
+    Keys:
+        present: bool (B, N, C), which classes are seen in each clip, or are in its video.
+        clip: see ``ClipBatch``, as the others.
+    """
+
+    present: Tensor
+
+
 class SkeletonRowBatch(TypedDict):
     """What is listed of B samples, without their sequences.
 

@@ -19,11 +19,13 @@ class ListedVideo(NamedTuple):
         name: path or file name, with or without folders and extension.
         label: class from 0.
         segment: start and end (exclusive) in seconds from the video's first frame; None means the whole video.
+        actions: class from 0, start and end in seconds of each action, where a video has any number of them.
     """
 
     name: str
     label: int
     segment: tuple[float, float] | None = None
+    actions: tuple[tuple[int, float, float], ...] = ()
 
 
 class VideoFiles:
@@ -210,11 +212,20 @@ class ListedVideoDataModule(VideoDataModule):
                 f" videos are); looked for names such as {absent[0]}; set root to their folder"
             )
         missing += absent
-        present = [(path, row) for row in rows if (path := paths[row.name]) is not None]
+        return self._samples(
+            [(os.path.join(self.root, path), row) for row in rows if (path := paths[row.name]) is not None]
+        )
+
+    def _samples(self, present: list[tuple[str, ListedVideo]]) -> SampleList:
+        """Return the list of the videos that are on the disk, from their paths and rows."""
         segments = None
         if any(row.segment for _, row in present):
             segments = [row.segment or (0.0, float("inf")) for _, row in present]
-        return SampleList(((os.path.join(self.root, path), row.label) for path, row in present), segments)
+        return SampleList(((path, row.label) for path, row in present), segments)
+
+    def _seen_classes(self, samples: SampleList) -> set[int]:
+        """Return the classes that occur."""
+        return set(samples.labels.tolist())
 
     def _note(self, listed: tuple[int, int], train: SampleList) -> str:
         """Say whether the lists are the official ones, which classes have no video, and how few are used."""
@@ -222,7 +233,7 @@ class ListedVideoDataModule(VideoDataModule):
         of = self.official_counts
         if of is not None and of != listed:
             notes.append(f"listed are {listed[0]:,} and {listed[1]:,}, official are {of[0]:,} and {of[1]:,}")
-        empty = sorted(set(range(len(self.class_names))) - set(train.labels.tolist()))
+        empty = sorted(set(range(len(self.class_names))) - self._seen_classes(train))
         if empty:
             notes.append(f"{len(empty)} of the classes have no training video, such as {self.class_names[empty[0]]}")
         if self.samples is not None:

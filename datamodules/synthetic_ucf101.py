@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -165,7 +166,11 @@ class SyntheticUCF101DataModule(UCF101DataModule):
         write_folder(self.root, self._write)
 
     def _write(self, folder: Path) -> None:
-        write_videos(folder, **self.content)
+        write_videos(folder, list(CLASSES), draw_pose, **self.content)
+
+
+# Class from 0, frames, height and width in pixels, source of the rest; to the pose in each frame.
+DrawPose = Callable[[int, int, int, int, np.random.Generator], Pose]
 
 
 class Scene(NamedTuple):
@@ -184,17 +189,18 @@ class Scene(NamedTuple):
     look: Look
 
 
-def draw_scene(label: int, height: int, width: int, rng: np.random.Generator) -> Scene:
+def draw_scene(label: int, height: int, width: int, rng: np.random.Generator, num_classes: int = len(CLASSES)) -> Scene:
     """Draw what the videos of a group share.
 
     Args:
-        label: index into ``CLASSES``.
+        label: class from 0.
         height: in pixels.
         width: in pixels.
         rng: source of everything else.
+        num_classes: over which looks are spread.
     """
-    like = label if rng.random() < OWN_APPEARANCE else int(rng.integers(len(CLASSES)))
-    hue = like / len(CLASSES) + rng.normal(0, 0.02)
+    like = label if rng.random() < OWN_APPEARANCE else int(rng.integers(num_classes))
+    hue = like / num_classes + rng.normal(0, 0.02)
     tint = 255 * np.array(colorsys.hsv_to_rgb(hue % 1, 0.6, rng.uniform(0.4, 0.8)), np.float32)
     background = texture(height, width, int(rng.integers(2, 6)), rng, tint)
     still = draw_still(height, width, rng)
@@ -218,12 +224,22 @@ def file_name(name: str, group: int, clip: int) -> str:
 
 
 def write_videos(
-    folder: Path, groups: int, clips: int, video_frames: int, height: int, width: int, content_seed: int
+    folder: Path,
+    classes: Sequence[str],
+    draw: DrawPose,
+    groups: int,
+    clips: int,
+    video_frames: int,
+    height: int,
+    width: int,
+    content_seed: int,
 ) -> None:
     """Write ``<folder>/UCF-101/<class>/*.avi``, and ``<folder>/ucfTrainTestlist`` with classes and the first split.
 
     Args:
         folder: exists.
+        classes: their names.
+        draw: draws a motion of a class, as ``draw_pose``.
         groups: of a class.
         clips: of a group.
         video_frames: of a video.
@@ -231,15 +247,15 @@ def write_videos(
         width: see there.
         content_seed: of all that is drawn.
     """
-    videos = list(product(enumerate(CLASSES), range(1, groups + 1), range(1, clips + 1)))
-    for name in CLASSES:
+    videos = list(product(enumerate(classes), range(1, groups + 1), range(1, clips + 1)))
+    for name in classes:
         (folder / "UCF-101" / name).mkdir(parents=True)
 
     def write(video: tuple[tuple[int, str], int, int]) -> None:
         (label, name), group, clip = video
-        scene = draw_scene(label, height, width, np.random.default_rng([content_seed, label, group]))
+        scene = draw_scene(label, height, width, np.random.default_rng([content_seed, label, group]), len(classes))
         rng = np.random.default_rng([content_seed, label, group, clip])
-        pose = draw_pose(label, video_frames, height, width, rng)
+        pose = draw(label, video_frames, height, width, rng)
         moving = Thing(pose, scene.radius, scene.look)
         frames = film(scene.background, draw_drift(min(height, width), rng), (scene.still, moving), video_frames)
         write_video(folder / "UCF-101" / file_name(name, group, clip), frames, FPS, quality=3, codec="mpeg4")
@@ -247,7 +263,7 @@ def write_videos(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(write, videos))
     lists = {
-        "classInd": [f"{label} {name}" for label, name in enumerate(CLASSES, 1)],
+        "classInd": [f"{label} {name}" for label, name in enumerate(classes, 1)],
         "trainlist01": [
             f"{file_name(name, group, clip)} {label + 1}"
             for (label, name), group, clip in videos

@@ -1,6 +1,6 @@
 """From a list of videos to clips: opens, reads and closes one file per sample."""
 
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import torch
@@ -36,12 +36,28 @@ class ClipSample(TypedDict):
     broken: list[str]
 
 
+class Cut(NamedTuple):
+    """The clips of one video.
+
+    Attributes:
+        clip: uint8 (N, T, H, W, 3).
+        frames: int64 (M, T), which ones of the video, in the order of the clips; several clips may be crops of the
+            same, N being a multiple of M.
+        fps: of the video, 0 where unknown.
+    """
+
+    clip: Tensor
+    frames: np.ndarray
+    fps: float
+
+
 class VideoDataset(Dataset[ClipSample]):
     """Clips of listed videos.
 
     Training: the short side is drawn from ``short_sides``, clips are drawn at random, and each is cropped at its own
     random place (thesis 5.4.1); or each takes a part of random size, place and aspect, the same in all its frames,
-    resized to the crop (chapter 4). Evaluation: evenly spaced clips, the first short side, centre crop.
+    resized to the crop (chapter 4). Evaluation: evenly spaced clips, the first short side, centre crop, or several
+    crops from one end of the longer side to the other; those of a clip follow each other.
 
     A video that cannot be read is never passed over in silence: it is named in ``broken`` and replaced by the next one
     of the list (from the end to the start), the label, row and path being those of the replacement.
@@ -55,6 +71,7 @@ class VideoDataset(Dataset[ClipSample]):
         crop_size: side of the square crop in pixels.
         training: whether to draw at random.
         random_resized_crop: whether training takes random resized crops; ``short_sides`` are then for evaluation.
+        eval_crops: crops of each clip in evaluation.
     """
 
     def __init__(
@@ -65,6 +82,7 @@ class VideoDataset(Dataset[ClipSample]):
         crop_size: int,
         training: bool,
         random_resized_crop: bool = False,
+        eval_crops: int = 1,
     ) -> None:
         self.samples = samples
         self.clips = clips
@@ -72,6 +90,7 @@ class VideoDataset(Dataset[ClipSample]):
         self.crop_size = crop_size
         self.training = training
         self.random_resized_crop = random_resized_crop
+        self.eval_crops = eval_crops
 
     def __len__(self) -> int:
         """Return the number of videos."""
@@ -94,37 +113,58 @@ class VideoDataset(Dataset[ClipSample]):
             if path in tried:  # many samples may lie in one long video
                 continue
             try:
-                clip = self._read(path, self.samples.segment(row), torch.Generator().manual_seed(draw.seed))
+                cut = self._read(path, self.samples.segment(row), torch.Generator().manual_seed(draw.seed))
             except VideoError as error:
                 broken.append(broken_line(path, str(error)))
                 tried.add(path)
                 if len(broken) == MAX_TRIES:
                     break
                 continue
-            return {"clip": clip, "label": self.samples.label(row), "video": row, "path": path, "broken": broken}
+            return self._sample(row, path, cut, broken)
         raise UnreadableVideosError(
             f"{broken[0]} (nor can the {len(broken) - 1} videos after it be read; check the folder and its files)"
         )
 
-    def _read(self, path: str, segment: tuple[float, float] | None, generator: torch.Generator) -> Tensor:
+    def _sample(self, row: int, path: str, cut: Cut, broken: list[str]) -> ClipSample:
+        """Put what is known of a video together."""
+        return {"clip": cut.clip, "label": self.samples.label(row), "video": row, "path": path, "broken": broken}
+
+    def _read(self, path: str, segment: tuple[float, float] | None, generator: torch.Generator) -> Cut:
         with VideoReader(path) as video:
             timeline, first_frame = _timeline(video, path, segment)
             if not self.training:
                 frames = first_frame + self.clips.evenly_spaced(timeline)
-                return self._crop(video.read(frames.reshape(-1), self.short_sides[0]), frames.shape, generator)
+                images = video.read(frames.reshape(-1), self.short_sides[0])
+                return Cut(self._evaluated(images, frames.shape), frames, video.fps)
             if self.random_resized_crop:
                 frames = first_frame + self.clips.random(timeline, generator)
                 views = [self._crop(self._resized(video, row, generator), (1, len(row)), generator) for row in frames]
-                return torch.cat(views)
+                return Cut(torch.cat(views), frames, video.fps)
             side = self.short_sides[int(torch.randint(len(self.short_sides), (), generator=generator))]
             frames = first_frame + self.clips.random(timeline, generator)
-            return self._crop(video.read(frames.reshape(-1), side), frames.shape, generator)
+            return Cut(self._crop(video.read(frames.reshape(-1), side), frames.shape, generator), frames, video.fps)
 
     def _resized(self, video: VideoReader, frames: np.ndarray, generator: torch.Generator) -> np.ndarray:
         """Read frames at such a size that a crop of ``crop_size`` is a random resized one: scaled once, antialiased."""
         height, width = random_size(video.height, video.width, generator)
         size = round(video.height * self.crop_size / height), round(video.width * self.crop_size / width)
         return video.read(frames, size=size)
+
+    def _evaluated(self, images: np.ndarray, shape: tuple[int, ...]) -> Tensor:
+        """Cut the squares of evaluation: (N * T, H, W, 3) to (N * eval_crops, T, crop_size, crop_size, 3)."""
+        _, height, width, _ = images.shape
+        side, crops = self.crop_size, self.eval_crops
+        clip = torch.empty((shape[0], crops, shape[1], side, side, 3), dtype=torch.uint8)
+        source = torch.from_numpy(images).reshape(*shape, height, width, 3)
+        spare_height, spare_width = height - side, width - side
+        for number in range(crops):
+            top, left = spare_height // 2, spare_width // 2
+            if crops > 1 and width >= height:
+                left = spare_width * number // (crops - 1)
+            elif crops > 1:
+                top = spare_height * number // (crops - 1)
+            clip[:, number] = source[:, :, top : top + side, left : left + side]
+        return clip.flatten(0, 1)
 
     def _crop(self, images: np.ndarray, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Cut a square from the frames of each clip: (N * T, H, W, 3) to (N, T, crop_size, crop_size, 3)."""
@@ -136,8 +176,6 @@ class VideoDataset(Dataset[ClipSample]):
         return clip
 
     def _corner(self, spare_height: int, spare_width: int, generator: torch.Generator) -> tuple[int, int]:
-        if not self.training:
-            return spare_height // 2, spare_width // 2
         top = torch.randint(spare_height + 1, (), generator=generator)
         left = torch.randint(spare_width + 1, (), generator=generator)
         return int(top), int(left)

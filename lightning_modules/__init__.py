@@ -5,6 +5,7 @@ from lightning_modules.action_recognition import ActionRecognition
 from lightning_modules.feature_transfer import FeatureTransfer
 from lightning_modules.fine_tuning import FineTuning
 from lightning_modules.linear_probe import LinearProbe
+from lightning_modules.multi_label_recognition import MultiLabelRecognition
 from lightning_modules.rc3d import RC3D
 from lightning_modules.repetition_counting import RepetitionCounting
 from lightning_modules.retrieval import Retrieval
@@ -15,12 +16,13 @@ from lightning_modules.tubelet_contrast import TubeletContrast
 from lightning_modules.weights.pretrained import load_pretrained
 
 __all__ = [
-    "RC3D",
     "ActionDetection",
     "ActionRecognition",
     "FeatureTransfer",
     "FineTuning",
     "LinearProbe",
+    "MultiLabelRecognition",
+    "RC3D",
     "RepetitionCounting",
     "Retrieval",
     "SkeletonContrast",

@@ -84,3 +84,23 @@ def test_hyper_parameters_of_repetition_counting():
     assert (model["num_frames"], data["crop_size"], model["contexts"] * data["global_batch_size"]) == (32, 112, 32)
     assert epochs * 421 * model["contexts"] == pytest.approx(2e6, rel=0.02)  # sequences, B.2.4
     assert epochs % config["trainer"]["check_val_every_n_epoch"] == 0
+
+
+def test_hyper_parameters_of_charades():
+    """B.2.4, table C.4."""
+    config = values("severe/charades.yaml")
+    model, data = config["model"]["init_args"], config["data"]["init_args"]
+    assert (data["global_batch_size"], model["learning_rate"], config["trainer"]["max_epochs"]) == (16, 0.0375, 57)
+    assert (model["optimizer"], model["milestones"], model["gamma"]) == ("sgd", [41, 49], 0.1)
+    clip = {"num_frames": 32, "strides": [8], "crop_size": 112, "eval_clips": 10, "eval_crops": 3}
+    assert data.items() >= clip.items()
+    assert config["trainer"]["max_epochs"] % config["trainer"]["check_val_every_n_epoch"] == 0
+
+
+def test_hyper_parameters_of_arrow_of_time():
+    """B.2.4."""
+    config = values("severe/arrow_of_time.yaml")
+    model, data = config["model"]["init_args"], config["data"]["init_args"]
+    assert (data["global_batch_size"], model["learning_rate"], config["trainer"]["max_epochs"]) == (12, 1e-5, 10)
+    assert (model["milestones"], model["flip"], any(model["colour_jitter"])) == ([], False, False)
+    assert (data["num_frames"], data["crop_size"]) == (8, 112)

@@ -9,13 +9,15 @@ from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch.nn import functional
 
-from lightning_modules import RC3D
+from datamodules import VideoFolderDataModule
+from lightning_modules import RC3D, TubeletContrast
 from lightning_modules.networks import I3D, R3D, R2Plus1D
 from lightning_modules.rc3d import ACTIVITYNET_SCALES, Proposals, WindowActions, measure
 from lightning_modules.segments.targets import assign_anchors
 from lightning_modules.views.multimodal import DEFAULTS
 from lightning_modules.weights.export import export
 from tests.detection_fakes import DetectionData, Windows, collate
+from tests.fakes import moving_texture, write_video
 
 
 def network(**changes):
@@ -386,3 +388,52 @@ def test_its_backbone_is_found_in_a_checkpoint(tmp_path):
     torch.testing.assert_close(start.network.state_dict(), model.network.state_dict())
     exported = export(tmp_path / "detector.ckpt", tmp_path / "network.safetensors")
     assert (exported["architecture"], exported["method"]) == ("R3D", "RC3D")
+
+
+def tubelet_network(**changes):
+    seed_everything(3)
+    return R2Plus1D((4, 8, 8), (1, 1, 1), stem_width=3, spatial_strides=(2, 2, 1), motion_stem=True, **changes)
+
+
+def test_it_learns_from_a_tubelet_checkpoint(tmp_path):
+    for number in range(4):
+        write_video(tmp_path / "videos" / f"{number}.mp4", moving_texture(12, 24, 32, seed=number))
+    videos = VideoFolderDataModule(
+        tmp_path / "videos", num_frames=4, crop_size=24, short_sides=(24,), global_batch_size=4, num_workers=0
+    )
+    contrast = TubeletContrast(tubelet_network(samples_per_norm=4), projection_dim=4, queue_size=8)
+    run = trainer(tmp_path, max_steps=1)
+    run.fit(contrast, videos)
+    run.save_checkpoint(tmp_path / "tubelet.ckpt")
+    model = detector(tubelet_network(), weights=str(tmp_path / "tubelet.ckpt"), dropout=0.0, flip_probability=0.0)
+    torch.testing.assert_close(model.network.state_dict(), contrast.network.state_dict(), rtol=0, atol=0)
+    assert model.stride == 4
+    step(model, batch()).backward()
+    assert all(value.grad is not None and value.grad.any() for value in model.parameters())
+    model.zero_grad()
+    losses = Record()
+    trainer(tmp_path, losses, max_epochs=2).fit(model, DetectionData())
+    assert sum(losses.losses[-4:]) < 0.8 * sum(losses.losses[:4])
+
+
+@pytest.mark.parametrize(
+    ("rename", "dilated", "stride"),
+    [
+        (lambda state: state, False, 4),
+        (lambda state: {"state_dict": {f"module.encoder_q.{key}": value for key, value in state.items()}}, False, 4),
+        (lambda state: {"state_dict": {f"module.0.{key}": value for key, value in state.items()}}, True, 2),
+    ],
+    ids=["torchvision", "moco", "tclr"],
+)
+def test_it_starts_from_published_files(rename, dilated, stride, tmp_path):
+    """Of networks whose maps have cells of 4 frames, or, TCLR's, of 2."""
+    source = tubelet_network(dilated_last_stage=dilated)
+    torch.save(rename(source.state_dict()), tmp_path / "file.pth")
+    seed_everything(4)
+    backbone = R2Plus1D((4, 8, 8), (1, 1, 1), 3, spatial_strides=(2, 2, 1), dilated_last_stage=dilated)
+    model = detector(backbone, weights=str(tmp_path / "file.pth"))
+    if not dilated:
+        torch.testing.assert_close(model.network.state_dict(), source.state_dict(), rtol=0, atol=0)
+    assert model.stride == stride
+    assert model.judge_anchors(model.network.forward_maps(model.prepare(batch())))[0].shape == (64 // stride * 5, 2)
+    assert step(model, batch()).isfinite()
