@@ -60,11 +60,11 @@ __all__ = [
     "SyntheticPKUMMDDetectionDataModule",
     "SyntheticPKUMMDWindowDataModule",
     "SyntheticSomethingSomethingDataModule",
-    "SyntheticUCF10124DataModule",
     "SyntheticUCF101DataModule",
+    "SyntheticUCF10124DataModule",
     "SyntheticUCFRepDataModule",
-    "UCF10124DataModule",
     "UCF101DataModule",
+    "UCF10124DataModule",
     "UCFRepDataModule",
     "VideoFolderDataModule",
 ]

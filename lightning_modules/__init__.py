@@ -16,13 +16,13 @@ from lightning_modules.tubelet_contrast import TubeletContrast
 from lightning_modules.weights.pretrained import load_pretrained
 
 __all__ = [
+    "RC3D",
     "ActionDetection",
     "ActionRecognition",
     "FeatureTransfer",
     "FineTuning",
     "LinearProbe",
     "MultiLabelRecognition",
-    "RC3D",
     "RepetitionCounting",
     "Retrieval",
     "SkeletonContrast",
