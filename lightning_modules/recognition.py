@@ -11,6 +11,7 @@ from torch.nn import functional
 from torchmetrics import MeanMetric, Metric
 
 from datamodules.batch import ClipBatch, MultimodalBatch, SkeletonBatch
+from lightning_modules.compilation import uncompiled
 from lightning_modules.features import names_of, rows_of
 from lightning_modules.losses.gather import world
 from lightning_modules.metrics.class_accuracy import ClassAccuracy
@@ -188,6 +189,7 @@ class Recognition(Reproducible):
             return self.encode(self.crop.centre(*self.sequences(batch))).float()
         return mean_over_clips(*self.clip_features(batch))
 
+    @uncompiled
     def clip_features(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Features of the centre crops of all clips that there are.
 
@@ -205,7 +207,7 @@ class Recognition(Reproducible):
         rank, size = world()
         share = len(batch["label"])
         crops = self.draw(batch, share * size, self.generator(self.batches_done()))
-        return self.encode(self.cut(batch, crops[rank * share : (rank + 1) * share]))
+        return self.encode(self.beside(lambda: self.cut(batch, crops[rank * share : (rank + 1) * share])))
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits of the centre crops of a batch, float32 (B, C); of clips, logarithms of the mean probabilities."""
@@ -234,7 +236,7 @@ class Recognition(Reproducible):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Classify random crops."""
-        label = self.labels(batch)
+        label = self.beside(lambda: self.labels(batch))
         torch.manual_seed(self.seed_of(self.batches_done(), world()[0]))  # dropout goes on as it was after a resume
         logits = self.classify(self.training_features(batch))
         label = label.repeat_interleave(len(logits) // len(label))
@@ -289,14 +291,14 @@ class Recognition(Reproducible):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimizer of what trains; its rate falls at the milestones."""
-        parameters, rate, decay = self.trainable(), self.learning_rate, self.weight_decay
+        parameters, rate, decay, fused = self.trainable(), self.learning_rate, self.weight_decay, self.fused() or None
         optimizer: torch.optim.Optimizer
         if self.optimizer == "sgd":
-            optimizer = torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=decay)
+            optimizer = torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=decay, fused=fused)
         elif self.optimizer == "adam":
-            optimizer = torch.optim.Adam(parameters, rate, weight_decay=decay)
+            optimizer = torch.optim.Adam(parameters, rate, weight_decay=decay, fused=fused)
         else:
-            optimizer = torch.optim.AdamW(parameters, rate, weight_decay=decay)
+            optimizer = torch.optim.AdamW(parameters, rate, weight_decay=decay, fused=fused)
         schedule: torch.optim.lr_scheduler.LRScheduler
         schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(self.milestones), self.gamma)
         if self.warmup_epochs:
