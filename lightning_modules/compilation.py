@@ -1,7 +1,7 @@
 """Compiled networks in training steps, and only there."""
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import nn
@@ -10,11 +10,14 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-def compile_network(network: nn.Module) -> None:
-    """Compile a network for its training batches, which are all of one shape, as a whole: once with and once without
-    gradients.
+def compile_network(network: nn.Module, backend: Callable[..., Any] | str = "inductor") -> None:
+    """Compile a network as a whole for training batches, which are all of one shape.
+
+    Args:
+        network: whose calls are compiled from now on; its state dict and copies of it are not changed.
+        backend: of `torch.compile`.
     """
-    network.compile(dynamic=False)
+    network.compile(dynamic=False, backend=backend)
 
 
 def uncompiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
