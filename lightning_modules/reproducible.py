@@ -1,5 +1,6 @@
 """What all methods that draw something share: randomness that neither a resume nor the number of devices changes."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ class Reproducible(LightningModule):
         super().__init__()
         self.seed = seed
         self._side_stream = SideStream()
+        warnings.filterwarnings("ignore", message="You have overridden `transfer_batch_to_device`")  # on purpose
 
     def beside(self, work: Callable[[], Result]) -> Result:
         """Call what needs a batch, but not the network, see `SideStream.run`."""
