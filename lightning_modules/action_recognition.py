@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics import MeanMetric
 
+from lightning_modules.compilation import compile_network
 from lightning_modules.features import rows_of
 from lightning_modules.frozen_features import FrozenFeatures
 from lightning_modules.metrics.video_scores import VideoScores

@@ -1,6 +1,7 @@
 """Inter-skeleton contrast (thesis chapter 3; Thoker, Doughty, Snoek, ACM MM 2021, arXiv:2108.03656)."""
 
 import itertools
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from datamodules.batch import SkeletonBatch
 from lightning_modules.compilation import compile_network, uncompiled
 from lightning_modules.contrast import Contrast, check_negatives, unit
+from lightning_modules.cuda_graph import CudaGraph
 from lightning_modules.losses.gather import all_gather, world
 from lightning_modules.losses.info_nce import InfoNCE
 from lightning_modules.losses.key_queue import KeyQueue
@@ -55,7 +57,7 @@ class SkeletonContrast(Contrast):
         milestones: epochs after which the learning rate falls to a tenth; of 450 in the thesis. The published script
             trains an epoch longer, with its step an epoch later; for NTU-120 it has 251 and 351 of 351.
         warmup_steps: optimizer steps of linear growth at the start.
-        compile: compile the training steps of the networks, but for recurrent ones.
+        compile: compile the training steps of the networks; on a GPU those of recurrent ones become CUDA graphs.
         seed: of views, shuffling and dropout.
 
     Raises:
@@ -111,6 +113,7 @@ class SkeletonContrast(Contrast):
         self.evaluated = evaluated
         self.milestones = tuple(milestones)
         self.compile_networks = compile
+        self._graphs: dict[nn.Module, CudaGraph] = {}
         number = range(len(representations))
         # the query's and the key's representation
         self.pairs = list(itertools.permutations(number, 2)) if len(representations) > 1 else [(0, 0)]
@@ -130,6 +133,29 @@ class SkeletonContrast(Contrast):
                 network = module.get_submodule("network")
                 if not isinstance(network, BiGRU):  # cuDNN's calls, which compiling would cut into single frames
                     compile_network(network)
+
+    def on_fit_end(self) -> None:
+        """Let the CUDA graphs go."""
+        self._graphs.clear()
+
+    def encode(self, encoder: nn.Module, view: Tensor) -> Tensor:
+        """Queries or keys of a training step.
+
+        Args:
+            encoder: a query or a key encoder.
+            view: float32 (B, 3, T, V, M).
+
+        Returns:
+            float (B, D).
+        """
+        network = encoder.get_submodule("network")
+        if not (self.compile_networks and view.is_cuda and isinstance(network, BiGRU)):
+            output: Tensor = encoder(view)
+            return output
+        if network not in self._graphs:
+            self._graphs[network] = CudaGraph(network, view)
+        output = encoder.get_submodule("head")(self._graphs[network](view))
+        return output
 
     def queue(self, representation: int) -> KeyQueue:
         """Negatives of a representation."""
@@ -180,9 +206,13 @@ class SkeletonContrast(Contrast):
         generator = self.generator(done)
         torch.manual_seed(self.seed_of(done, world()[0]))  # dropout too goes on as it was after a resume
         query_view, key_view = self.beside(lambda: self.views(batch["skeleton"], batch["num_frames"], generator))
-        queries = [query_encoder(query_view) for query_encoder in self.query_encoders]  # (B, D) each
+        queries = [self.encode(query_encoder, query_view) for query_encoder in self.query_encoders]  # (B, D) each
         order = self.draw_order(len(key_view), generator)
-        keys = [self.encode_shuffled(key_encoder, key_view, order) for key_encoder in self.key_encoders]  # no gradient
+        with torch.no_grad():
+            keys = [
+                self.encode_shuffled(partial(self.encode, key_encoder), key_view, order)
+                for key_encoder in self.key_encoders
+            ]
         gathered = [all_gather(unit(key)) for key in keys]  # (G, D) each
         first = world()[0] * len(query_view)
         losses, accuracies = [], []
