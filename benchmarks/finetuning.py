@@ -1,7 +1,7 @@
-"""Clips per second of fine-tuning R(2+1)D-18 on 32 frames: precision and channels-last, on and off.
+"""Clips per second of fine-tuning R(2+1)D-18 on 32 frames: precision, channels-last and compilation.
 
 Whole steps of a Trainer on uint8 clips in memory (32 frames, 112 x 112), as of ``severe/ucf101.yaml``: flips, colour
-jitter, normalisation, forward, backward, Adam. Prints a markdown table: median step, clips per second, the share of the
+jitter, normalisation, forward, backward, Adam. Prints a markdown table: mean step, clips per second, the share of the
 step that the views and their normalisation take when they run alone, and the arithmetic rate.
 
     python benchmarks/finetuning.py --batch_size 2 --steps 3
@@ -34,14 +34,16 @@ NUM_FRAMES, CLASSES = 32, 101
 GFLOP_PER_CLIP = 484.9  # forward and backward, counted by torch's FlopCounterMode
 
 
-def row(device: str, precision: Any, channels_last: bool, batch_size: int, steps: int) -> str:  # noqa: ANN401
+def row(device: str, precision: Any, channels_last: bool, compiled: bool, batch_size: int, steps: int) -> str:  # noqa: ANN401
     """Train for a few steps and return one row of the table."""
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
-    warmup = 3 if device == "cuda" else 1
+    warmup = 3 if device == "cuda" or compiled else 1
     torch.manual_seed(0)
-    model = ActionRecognition(R2Plus1D(), num_classes=CLASSES, channels_last=channels_last)
+    model = ActionRecognition(R2Plus1D(), num_classes=CLASSES, channels_last=channels_last, compile=compiled)
     data = InMemory(batch_size, warmup + steps, NUM_FRAMES)
-    stopwatch = Stopwatch(wait)
+    if device == "cuda":
+        data.clip = data.clip.pin_memory()
+    stopwatch = Stopwatch(wait, warmup, steps)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             accelerator="gpu" if device == "cuda" else "cpu",
@@ -58,15 +60,15 @@ def row(device: str, precision: Any, channels_last: bool, batch_size: int, steps
             benchmark=device == "cuda",
         )
         trainer.fit(model, DataLoader(data, batch_size=None))
-    step = stopwatch.median(warmup)
+    step = stopwatch.seconds()
     clip = data.clip.to(device)
     augmentation = model.crop
     changes = augmentation.draw(batch_size, 1, model.generator(0))  # type: ignore[call-arg, arg-type]
     views = measure({"views": lambda: augmentation.random(clip, changes)}, steps, wait)["views"]  # type: ignore
     rate = batch_size / step
     return (
-        f"| {precision} | {'on' if channels_last else 'off'} | {1000 * step:,.0f} | {rate:,.2f} "
-        f"| {100 * views / step:.1f} % | {rate * GFLOP_PER_CLIP / 1000:,.2f} |"
+        f"| {precision} | {'on' if channels_last else 'off'} | {'on' if compiled else 'off'} | {1000 * step:,.0f} "
+        f"| {rate:,.2f} | {100 * views / step:.1f} % | {rate * GFLOP_PER_CLIP / 1000:,.2f} |"
     )
 
 
@@ -77,6 +79,7 @@ def main() -> None:
     parser.add_argument("--batch_size", type=int, default=2, help="clips a step")
     parser.add_argument("--steps", type=int, default=3, help="that are measured, after a warm-up")
     parser.add_argument("--precisions", nargs="+", default=["32-true", "bf16-mixed"], help="of the Trainer")
+    parser.add_argument("--compile", choices=("off", "on", "both"), default="off")
     arguments = parser.parse_args()
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -85,9 +88,10 @@ def main() -> None:
     name = torch.cuda.get_device_name() if device == "cuda" else f"{os.cpu_count()} CPU cores"
     threads = "" if device == "cuda" else f", {torch.get_num_threads()} threads"
     print(f"R(2+1)D-18, {arguments.batch_size} clips a step, {name}{threads}; torch {torch.__version__}\n")
-    print("| precision | channels-last | step ms | clips/s | views alone | TFLOP/s |")
-    print("|---|---|---|---|---|---|")
-    for setting in itertools.product(arguments.precisions, (False, True)):
+    print("| precision | channels-last | compile | step ms | clips/s | views alone | TFLOP/s |")
+    print("|---|---|---|---|---|---|---|")
+    compilation = {"off": (False,), "on": (True,), "both": (False, True)}[arguments.compile]
+    for setting in itertools.product(arguments.precisions, (False, True), compilation):
         print(row(device, *setting, arguments.batch_size, arguments.steps), flush=True)
 
 

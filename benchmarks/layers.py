@@ -3,13 +3,14 @@
 ``convolutions``: those of R(2+1)D-18 for clips of 16 x 112 x 112, as 3D convolutions and as 2D ones of the same memory
 (frames as samples, or rows and columns as one axis), with the channels between them as published or padded with zeros.
 ``recurrent``: the BiGRU, cell after cell, on two streams, and as a captured graph. All in bf16, channels-last, forward
-and backward.
+and backward. ``check``: that networks compute on a GPU what they compute in float64 on the CPU.
 
     python benchmarks/layers.py convolutions --batch_size 128
     python benchmarks/layers.py recurrent --batch_size 64
 """
 
 import argparse
+import copy
 import functools
 import statistics
 import time
@@ -19,7 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lightning_modules.networks import BiGRU
+from lightning_modules.cuda_graph import CudaGraph
+from lightning_modules.networks import AGCN, BiGRU, R2Plus1D
 
 # spatial or temporal, channels in and out, frames and side of the input, stride, how many there are
 CONVOLUTIONS = (
@@ -164,20 +166,18 @@ def recurrent(batch_size: int, device: str) -> None:
     torch.manual_seed(0)
     frames = torch.randn((batch_size, 64, 150), device=device)
     published = Features(BiGRU().encoder["gru"].to(device))
-    in_bf16 = Features(BiGRU().encoder["gru"].to(device, torch.bfloat16))
-    forms: dict[str, tuple[bool, Callable[[], nn.Module]]] = {
+    in_bf16 = copy.deepcopy(published).bfloat16()
+    forms: dict[str, tuple[bool, Callable[[], Callable[[Tensor], Tensor]]]] = {
         "published, autocast": (True, lambda: published),
         "published, bf16": (False, lambda: in_bf16),
         "bidirectional, one call": (True, lambda: Features(BiGRU(reading="bidirectional").encoder["gru"].to(device))),
     }
     if device == "cuda":
         streams = [torch.cuda.Stream(), torch.cuda.Stream()]
-        forms["two streams, autocast"] = True, lambda: OnTwoStreams(published.gru, streams)
-        forms["two streams, bf16"] = False, lambda: OnTwoStreams(in_bf16.gru, streams)
-        forms["graph, autocast"] = (
-            True,
-            lambda: torch.cuda.make_graphed_callables(Features(BiGRU().encoder["gru"].to(device)), (frames,)),
-        )
+        on_two = OnTwoStreams(in_bf16.gru, streams)
+        forms["graph, autocast"] = True, lambda: CudaGraph(published, frames)
+        forms["graph, bf16"] = False, lambda: CudaGraph(in_bf16, frames.bfloat16())
+        forms["graph, two streams, bf16"] = False, lambda: CudaGraph(on_two, frames.bfloat16())
     print(f"| {batch_size} sequences | output | forward ms | forward and backward ms | its launching ms |")
     print("|---|---|---|---|---|")
     for name, (autocast, form) in forms.items():
@@ -186,31 +186,80 @@ def recurrent(batch_size: int, device: str) -> None:
                 module = form()
                 input = frames if autocast else frames.bfloat16()
 
-                def forward(module: nn.Module = module, input: Tensor = input) -> Tensor:
-                    return module(input)  # type: ignore[no-any-return]
+                def forward(module: Callable[[Tensor], Tensor] = module, input: Tensor = input) -> Tensor:
+                    return module(input)
 
-                def both(module: nn.Module = module, input: Tensor = input) -> None:
+                def both(module: Callable[[Tensor], Tensor] = module, input: Tensor = input) -> None:
                     module(input)[:, -1].float().sum().backward()
 
                 kind = str(forward().dtype)
                 with torch.no_grad():
-                    ahead = milliseconds(forward, device) if "graph" not in name else float("nan")
+                    ahead = milliseconds(forward, device)
                 whole = milliseconds(both, device)
                 if device == "cuda":
                     torch.cuda.synchronize()
                 began = time.perf_counter()
                 both()
                 launching = 1000 * (time.perf_counter() - began)
-        except RuntimeError as error:
+        except Exception as error:
             print(f"| {name} | {str(error).splitlines()[0][:150]} | | | |", flush=True)
             continue
         print(f"| {name} | {kind} | {ahead:.2f} | {whole:.2f} | {launching:.2f} |", flush=True)
 
 
+def difference(one: Tensor, other: Tensor) -> float:
+    """Norm of the difference, of the other's norm."""
+    one, other = one.detach().double().cpu(), other.detach().double().cpu()
+    return float((one - other).norm() / other.norm())
+
+
+def check(device: str) -> None:
+    """Print how far networks on the device are from themselves in float64 on the CPU: features and gradients."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.manual_seed(0)
+    clip = torch.randn(4, 3, 8, 32, 32)
+    skeleton = torch.randn(4, 3, 16, 25, 2)
+    networks: dict[str, tuple[nn.Module, Tensor]] = {
+        "R(2+1)D": (R2Plus1D((64, 128), (1, 1)), clip.contiguous(memory_format=torch.channels_last_3d)),
+        "R(2+1)D, contiguous": (R2Plus1D((64, 128), (1, 1)), clip),
+        "A-GCN": (AGCN(64, (2, 1, 1)), skeleton),
+        "BiGRU": (BiGRU(256), skeleton),
+        "BiGRU, graph": (BiGRU(256), skeleton),
+    }
+    print("| network | type | features | gradients, largest | statistics |\n|---|---|---|---|---|")
+    for name, (network, input) in networks.items():
+        exact = copy.deepcopy(network).double()
+        weights = torch.randn(network.feature_dim)
+        expected = exact(input.double())
+        (expected * weights).sum().backward()
+        for precision in (torch.float32, torch.bfloat16):
+            module, on_device = copy.deepcopy(network).to(device), input.to(device)
+            if name == "R(2+1)D":
+                module.to(memory_format=torch.channels_last_3d)
+            with torch.autocast(device, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
+                output = (CudaGraph(module, on_device) if "graph" in name else module)(on_device)
+            (output.float() * weights.to(device)).sum().backward()
+            gradients = [
+                difference(parameter.grad, other.grad)
+                for parameter, other in zip(module.parameters(), exact.parameters(), strict=True)
+                if other.grad.norm() > 1e-6 * sum(value.grad.norm() for value in exact.parameters())
+            ]
+            buffers = [
+                difference(buffer, other)
+                for buffer, other in zip(module.buffers(), exact.buffers(), strict=True)
+                if buffer.is_floating_point()
+            ]
+            print(
+                f"| {name} | {precision} | {difference(output, expected):.1e} | {max(gradients):.1e} "
+                f"| {max(buffers, default=0.0):.1e} |",
+                flush=True,
+            )
+
+
 def main() -> None:
     """Print the table asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("layers", choices=("convolutions", "recurrent"))
+    parser.add_argument("layers", choices=("convolutions", "recurrent", "check"))
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
     parser.add_argument("--batch_size", type=int, default=128)
     parser.add_argument("--shrink", type=int, default=1, help="frames by so much, to try the script")
@@ -218,6 +267,8 @@ def main() -> None:
     torch.backends.cudnn.benchmark = True
     if options.layers == "convolutions":
         convolutions(options.batch_size, options.device, options.shrink)
+    elif options.layers == "check":
+        check(options.device)
     else:
         recurrent(options.batch_size, options.device)
 

@@ -1,7 +1,7 @@
 """Where the time of a training step goes on a GPU: kernels by kind and by part of the step, and gaps between them.
 
 Whole steps of a Trainer on data in memory: tubelet contrast (16 frames), fine-tuning (32 frames), both R(2+1)D-18 on
-112 x 112, or inter-skeleton contrast (BiGRU and A-GCN). Prints the median step without a profiler, then, from two steps
+112 x 112, or inter-skeleton contrast (BiGRU and A-GCN). Prints the mean step without a profiler, then, from two steps
 under torch.profiler, milliseconds a step for each kind of kernel and part of the step, and the longest kernels. On the
 CPU it prints the longest operators.
 
@@ -10,7 +10,6 @@ CPU it prints the longest operators.
 """
 
 import argparse
-import itertools
 import logging
 import os
 import re
@@ -32,7 +31,7 @@ from torch.utils.data import DataLoader
 from training import InMemory, Stopwatch
 
 from lightning_modules import ActionRecognition, SkeletonContrast, TubeletContrast
-from lightning_modules.networks import AGCN, R2Plus1D
+from lightning_modules.networks import R2Plus1D
 from lightning_modules.networks.momentum_encoder import MomentumEncoder
 
 PROFILED = 2  # steps
@@ -95,7 +94,7 @@ def name_parts(model: LightningModule) -> None:
         ("stop_unless_finite", "finite?"),
         ("log_training", "log"),
     ):
-        if hasattr(model, attribute):
+        if hasattr(model, attribute) and not (attribute == "encode" and isinstance(model, SkeletonContrast)):
             wrap(model, attribute, part)
     encoders = [model.query_encoder] if isinstance(model, TubeletContrast) else []
     encoders += list(model.query_encoders) if isinstance(model, SkeletonContrast) else []
@@ -111,19 +110,17 @@ def build(options: argparse.Namespace) -> tuple[LightningModule, Any]:
     torch.manual_seed(0)
     steps = options.warmup + options.steps + PROFILED
     if options.method == "skeleton":
-        model: LightningModule = method()
-        if options.compile:
-            for module in model.modules():
-                if isinstance(module, AGCN):  # the other one is calls of cuDNN
-                    module.compile(dynamic=False)
+        model: LightningModule = method(options.compile)
+        if options.no_graphs:
+            object.__setattr__(model, "encode", lambda encoder, view: encoder(view))
         return model, Kept(options.batch_size, steps, options.device)
     if options.method == "tubelet":
         model = TubeletContrast(R2Plus1D(), channels_last=options.channels_last, compile=options.compile)
         data = InMemory(options.batch_size, steps)
     else:
-        model = ActionRecognition(R2Plus1D(), num_classes=CLASSES, channels_last=options.channels_last)
-        if options.compile:
-            model.networks[0].compile(dynamic=False)
+        model = ActionRecognition(
+            R2Plus1D(), num_classes=CLASSES, channels_last=options.channels_last, compile=options.compile
+        )
         data = InMemory(options.batch_size, steps, 32)
     if options.device == "cuda":
         data.clip = data.clip.pin_memory()
@@ -198,6 +195,7 @@ def main() -> None:
     parser.add_argument("--precision", default="bf16-mixed", help="of the Trainer")
     parser.add_argument("--channels_last", action="store_true")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--no_graphs", action="store_true", help="with --compile: recurrent networks as they are")
     parser.add_argument("--longest", type=int, default=30, help="kernels that are listed")
     parser.add_argument("--trace", type=Path, help="folder for the trace that chrome://tracing shows")
     options = parser.parse_args()
@@ -208,7 +206,7 @@ def main() -> None:
     wait = torch.cuda.synchronize if cuda else lambda: None
     model, data = build(options)
     name_parts(model)
-    stopwatch = Stopwatch(wait)
+    stopwatch = Stopwatch(wait, options.warmup, options.steps)
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     profiling = Profile(options.warmup + options.steps, wait, activities)
     with tempfile.TemporaryDirectory() as folder:
@@ -231,15 +229,13 @@ def main() -> None:
         )
         started = time.perf_counter()
         trainer.fit(model, DataLoader(data, batch_size=None))
-    ends = stopwatch.ends[options.warmup - 1 : options.warmup + options.steps]
-    steps = sorted(end - start for start, end in itertools.pairwise(ends))
-    step = steps[len(steps) // 2]
+    step = stopwatch.seconds()
     name = torch.cuda.get_device_name() if cuda else f"{os.cpu_count()} CPU cores"
     print(
         f"\n## {options.method}: {options.batch_size} a step, {options.precision}, channels-last "
         f"{'on' if options.channels_last else 'off'}, compile {'on' if options.compile else 'off'}; {name}, torch "
-        f"{torch.__version__}\n\n{1000 * step:.1f} ms a step ({1000 * steps[0]:.1f} to {1000 * steps[-1]:.1f}), "
-        f"{options.batch_size / step:,.1f} a second; first step after {stopwatch.ends[0] - started:.1f} s, "
+        f"{torch.__version__}\n\n{1000 * step:.1f} ms a step, {options.batch_size / step:,.1f} a second; "
+        f"first step after {stopwatch.times[1] - started:.1f} s, "
         f"{1000 * profiling.seconds:.1f} ms a step under the profiler"
     )
     if cuda:

@@ -3,7 +3,7 @@
 Whole steps of a Trainer on sequences of 300 frames: views, queries forward and backward, keys, loss, optimizer,
 momentum update, queues. The settings are those of ``skeleton_contrast/ntu60_xview.yaml``. The data either stay on the
 device (``kept``), or come through the data module's loader from a prepared folder (``loader``). Prints a markdown
-table: median step, sequences per second, and the arithmetic rate with its share of ``--peak``. The operations of a
+table: mean step, sequences per second, and the arithmetic rate with its share of ``--peak``. The operations of a
 sequence are counted first, by torch's FlopCounterMode.
 
     python benchmarks/skeleton_training.py --batch_size 4 --steps 3
@@ -68,10 +68,10 @@ def write_cache(folder: Path, sequences: int) -> None:
     write_index(folder, [listed(row, name, int(random.integers(40, 301))) for row, name in enumerate(names)])
 
 
-def method() -> SkeletonContrast:
+def method(compiled: bool = False) -> SkeletonContrast:
     """Return the published pair of networks."""
     torch.manual_seed(0)
-    return SkeletonContrast([BiGRU(), AGCN()])
+    return SkeletonContrast([BiGRU(), AGCN()], compile=compiled)
 
 
 def gflop_per_sequence() -> float:
@@ -86,13 +86,11 @@ def gflop_per_sequence() -> float:
 
 
 def seconds(options: argparse.Namespace, precision: Any, compiled: bool, data: str, folder: str) -> float:  # noqa: ANN401
-    """Train for a few steps and return the median of one."""
+    """Train for a few steps and return the mean of one."""
     warmup = 3 if options.device == "cuda" or compiled else 1
-    model = method()
-    if compiled:
-        for encoder in (*model.query_encoders, *model.key_encoders):
-            encoder.compile()
-    stopwatch = Stopwatch(torch.cuda.synchronize if options.device == "cuda" else lambda: None)
+    model = method(compiled)
+    wait = torch.cuda.synchronize if options.device == "cuda" else lambda: None
+    stopwatch = Stopwatch(wait, warmup, options.steps)
     trainer = Trainer(
         accelerator="gpu" if options.device == "cuda" else "cpu",
         devices=1,
@@ -117,7 +115,7 @@ def seconds(options: argparse.Namespace, precision: Any, compiled: bool, data: s
             root=folder, global_batch_size=options.batch_size, num_workers=options.num_workers
         )
         trainer.fit(model, datamodule=module)
-    return stopwatch.median(warmup)
+    return stopwatch.seconds()
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 Whole steps of a Trainer on uint8 clips in memory (16 frames, 112 x 112, two tubelets, non-linear motion and rotation):
 views, query forward and backward, keys, loss, optimizer, momentum update, queue. The settings are those of
-``tubelet_mini_kinetics.yaml``. Prints a markdown table: median step, pairs per second, the share of the step that the
+``tubelet_mini_kinetics.yaml``. Prints a markdown table: mean step, pairs per second, the share of the step that the
 views and their normalisation take when they run alone, and the arithmetic rate at 323.5 GFLOP a pair.
 
     python benchmarks/training.py --batch_size 4 --steps 3
@@ -13,7 +13,6 @@ import argparse
 import itertools
 import logging
 import os
-import statistics
 import tempfile
 import time
 import warnings
@@ -49,20 +48,30 @@ class InMemory(IterableDataset[ClipBatch]):
 
 
 class Stopwatch(Callback):
-    """Seconds of each step, from the end of one to the end of the next."""
+    """Mean seconds of a step behind a warm-up.
 
-    def __init__(self, wait: Callable[[], None]) -> None:
-        self.wait = wait
-        self.ends: list[float] = []
+    It waits for the device at the start and at the end alone: steps may overlap as they do in a run.
+
+    Args:
+        wait: returns when the device is done.
+        warmup: steps that do not count.
+        steps: steps that do.
+    """
+
+    def __init__(self, wait: Callable[[], None], warmup: int, steps: int) -> None:
+        self.wait, self.warmup, self.steps = wait, warmup, steps
+        self.times: dict[int, float] = {}
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:  # noqa: ANN401
-        """Note the time, when the device is done."""
-        self.wait()
-        self.ends.append(time.perf_counter())
+        """Note the time at the start and at the end."""
+        done = args[-1] + 1
+        if done in (1, self.warmup, self.warmup + self.steps):
+            self.wait()
+            self.times[done] = time.perf_counter()
 
-    def median(self, warmup: int) -> float:
-        """Return the median of the steps after the first few."""
-        return statistics.median(end - start for start, end in itertools.pairwise(self.ends[warmup - 1 :]))
+    def seconds(self) -> float:
+        """Return the mean."""
+        return (self.times[self.warmup + self.steps] - self.times[self.warmup]) / self.steps
 
 
 def row(device: str, precision: Any, channels_last: bool, compiled: bool, batch_size: int, steps: int) -> str:  # noqa: ANN401
@@ -72,7 +81,9 @@ def row(device: str, precision: Any, channels_last: bool, compiled: bool, batch_
     torch.manual_seed(0)
     model = TubeletContrast(R2Plus1D(), channels_last=channels_last, compile=compiled)
     data = InMemory(batch_size, warmup + steps)
-    stopwatch = Stopwatch(wait)
+    if device == "cuda":
+        data.clip = data.clip.pin_memory()
+    stopwatch = Stopwatch(wait, warmup, steps)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             accelerator="gpu" if device == "cuda" else "cpu",
@@ -90,7 +101,7 @@ def row(device: str, precision: Any, channels_last: bool, compiled: bool, batch_
             benchmark=device == "cuda",
         )
         trainer.fit(model, DataLoader(data, batch_size=None))
-    step = stopwatch.median(warmup)
+    step = stopwatch.seconds()
     model.to(device)
     clip = data.clip.to(device)
     work = {"views": lambda: [model.prepare(view) for view in model.views(clip, model.generator(0))]}

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics import MeanMetric
 
+from lightning_modules.compilation import compile_network
 from lightning_modules.features import rows_of
 from lightning_modules.frozen_features import FrozenFeatures
 from lightning_modules.metrics.video_scores import VideoScores
@@ -56,6 +57,7 @@ class ActionRecognition(FrozenFeatures):
         gamma: see there.
         warmup_epochs: see there.
         channels_last: store activations channels-last, faster on GPUs with tensor cores.
+        compile: compile the network's training steps, in fine-tuning.
         seed: see ``Recognition``.
 
     Raises:
@@ -83,6 +85,7 @@ class ActionRecognition(FrozenFeatures):
         gamma: float = 0.1,
         warmup_epochs: int = 0,
         channels_last: bool = False,
+        compile: bool = False,
         seed: int = 0,
     ) -> None:
         if mode not in ("finetune", "linear"):
@@ -105,10 +108,16 @@ class ActionRecognition(FrozenFeatures):
         self.mode = mode
         self.flip = flip
         self.channels_last = channels_last
+        self.compile_network = compile and mode == "finetune"
         if mode == "linear":
             self.freeze_networks(crops, cache_features)
         if channels_last:
             self.to(memory_format=torch.channels_last_3d)
+
+    def configure_model(self) -> None:
+        """Compile."""
+        if self.compile_network:
+            compile_network(self.networks[0])
 
     def build(self, num_classes: int) -> None:
         """Make the classifier, the metrics, and what sums the scores of videos up."""

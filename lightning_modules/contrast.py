@@ -12,6 +12,7 @@ from torchmetrics import MeanMetric
 from lightning_modules.losses.gather import all_gather, world
 from lightning_modules.losses.key_queue import KeyQueue
 from lightning_modules.reproducible import Reproducible
+from lightning_modules.views.memory import upload
 
 
 class Contrast(Reproducible):
@@ -68,9 +69,9 @@ class Contrast(Reproducible):
         if order is None:
             return encode(rows)
         rank = world()[0]
-        order = order.to(rows.device)
         mine = slice(rank * len(rows), (rank + 1) * len(rows))
-        return all_gather(encode(all_gather(rows)[order[mine]]))[order.argsort()[mine]]
+        back = upload(order.argsort()[mine], rows.device)
+        return all_gather(encode(all_gather(rows)[upload(order[mine], rows.device)]))[back]
 
     @staticmethod
     @torch.no_grad()
@@ -115,9 +116,13 @@ class Contrast(Reproducible):
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
         optimizer: torch.optim.Optimizer
         if self.optimizer == "sgd":
-            optimizer = torch.optim.SGD(parameters, self.learning_rate, momentum=0.9, weight_decay=self.weight_decay)
+            optimizer = torch.optim.SGD(
+                parameters, self.learning_rate, momentum=0.9, weight_decay=self.weight_decay, fused=self.fused() or None
+            )
         else:
-            optimizer = torch.optim.AdamW(parameters, self.learning_rate, weight_decay=self.weight_decay)
+            optimizer = torch.optim.AdamW(
+                parameters, self.learning_rate, weight_decay=self.weight_decay, fused=self.fused() or None
+            )
 
         def rate(step: int) -> float:
             if step < self.warmup_steps:

@@ -8,6 +8,7 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from datamodules.batch import ClipBatch
+from lightning_modules.compilation import compile_network, uncompiled
 from lightning_modules.contrast import Contrast, check_negatives, unit
 from lightning_modules.losses.gather import all_gather, world
 from lightning_modules.losses.info_nce import InfoNCE
@@ -47,7 +48,7 @@ class MomentumContrast(Contrast):
         weight_decay: of all parameters, as published.
         warmup_steps: optimizer steps of linear growth before the cosine decay.
         channels_last: store activations channels-last, faster on GPUs with tensor cores.
-        compile: compile the network.
+        compile: compile the network's training steps.
         seed: of the views and the shuffling.
     """
 
@@ -117,7 +118,7 @@ class MomentumContrast(Contrast):
             self.to(memory_format=torch.channels_last_3d)
         if self.compile_network:
             for module in (self.query_encoder, self.key_encoder):
-                module.get_submodule("network").compile()
+                compile_network(module.get_submodule("network"))
 
     def on_fit_start(self) -> None:
         """Refuse two ways of normalising at once."""
@@ -126,6 +127,7 @@ class MomentumContrast(Contrast):
         ):
             raise ValueError("trainer.sync_batchnorm undoes the network's samples_per_norm: set one of them")
 
+    @uncompiled
     def forward(self, clip: Tensor) -> Tensor:
         """Features of clips.
 
@@ -165,7 +167,7 @@ class MomentumContrast(Contrast):
     def training_step(self, batch: ClipBatch, batch_index: int) -> Tensor:
         """Contrast the two views of a batch (equation 5.1)."""
         generator = self.generator(self.batches_done())
-        query_clip, key_clip = self.views(batch["clip"], generator)
+        query_clip, key_clip = self.beside(lambda: self.views(batch["clip"], generator))
         query = self.query_encoder(self.prepare(query_clip))  # (P, D)
         key = self.encode_keys(key_clip, generator)  # (P, D), no gradient
         keys = all_gather(unit(key))  # (G, D)
@@ -191,6 +193,7 @@ class MomentumContrast(Contrast):
         """Do the same on the test split."""
         self._contrast_held_out(batch, batch_index, "test")
 
+    @uncompiled
     def _contrast_held_out(self, batch: ClipBatch, batch_index: int, split: str) -> None:
         if len(batch["clip"]) < 2:
             return

@@ -18,6 +18,7 @@ def multi_step(
     milestones: Sequence[int],
     gamma: float,
     warmup_epochs: int = 0,
+    fused: bool = False,
 ) -> OptimizerLRScheduler:
     """Build an optimizer and its schedule, for ``configure_optimizers``.
 
@@ -29,14 +30,15 @@ def multi_step(
         milestones: epochs after which the rate falls.
         gamma: what it is multiplied with then.
         warmup_epochs: epochs over which it rises to its value, in equal steps of one epoch.
+        fused: in one kernel, the same result within rounding.
     """
     moves: torch.optim.Optimizer
     if optimizer == "sgd":
-        moves = torch.optim.SGD(parameters, learning_rate, momentum=0.9, weight_decay=weight_decay)
+        moves = torch.optim.SGD(parameters, learning_rate, momentum=0.9, weight_decay=weight_decay, fused=fused or None)
     elif optimizer == "adam":
-        moves = torch.optim.Adam(parameters, learning_rate, weight_decay=weight_decay)
+        moves = torch.optim.Adam(parameters, learning_rate, weight_decay=weight_decay, fused=fused or None)
     else:
-        moves = torch.optim.AdamW(parameters, learning_rate, weight_decay=weight_decay)
+        moves = torch.optim.AdamW(parameters, learning_rate, weight_decay=weight_decay, fused=fused or None)
     schedule: torch.optim.lr_scheduler.LRScheduler
     schedule = torch.optim.lr_scheduler.MultiStepLR(moves, list(milestones), gamma)
     if warmup_epochs:

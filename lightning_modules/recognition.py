@@ -11,6 +11,7 @@ from torch.nn import functional
 from torchmetrics import MeanMetric, Metric
 
 from datamodules.batch import ClipBatch, MultimodalBatch, SkeletonBatch
+from lightning_modules.compilation import uncompiled
 from lightning_modules.features import names_of, rows_of
 from lightning_modules.losses.gather import world
 from lightning_modules.metrics.class_accuracy import ClassAccuracy
@@ -189,6 +190,7 @@ class Recognition(Reproducible):
             return self.encode(self.crop.centre(*self.sequences(batch))).float()
         return mean_over_clips(*self.clip_features(batch))
 
+    @uncompiled
     def clip_features(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Features of the centre crops of all clips that there are.
 
@@ -206,7 +208,7 @@ class Recognition(Reproducible):
         rank, size = world()
         share = len(batch["label"])
         crops = self.draw(batch, share * size, self.generator(self.batches_done()))
-        return self.encode(self.cut(batch, crops[rank * share : (rank + 1) * share]))
+        return self.encode(self.beside(lambda: self.cut(batch, crops[rank * share : (rank + 1) * share])))
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits of the centre crops of a batch, float32 (B, C); of clips, logarithms of the mean probabilities."""
@@ -235,7 +237,7 @@ class Recognition(Reproducible):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Classify random crops."""
-        label = self.labels(batch)
+        label = self.beside(lambda: self.labels(batch))
         torch.manual_seed(self.seed_of(self.batches_done(), world()[0]))  # dropout goes on as it was after a resume
         logits = self.classify(self.training_features(batch))
         label = label.repeat_interleave(len(logits) // len(label))
@@ -298,6 +300,7 @@ class Recognition(Reproducible):
             self.milestones,
             self.gamma,
             self.warmup_epochs,
+            self.fused(),
         )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,8 +1,16 @@
 """What all methods that draw something share: randomness that neither a resume nor the number of devices changes."""
 
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
+
+from lightning_modules.side_stream import SideStream
+
+Result = TypeVar("Result")
 
 
 class Reproducible(LightningModule):
@@ -15,6 +23,24 @@ class Reproducible(LightningModule):
     def __init__(self, seed: int) -> None:
         super().__init__()
         self.seed = seed
+        self._side_stream = SideStream()
+        warnings.filterwarnings("ignore", message="You have overridden `transfer_batch_to_device`")  # on purpose
+
+    def beside(self, work: Callable[[], Result]) -> Result:
+        """Call what needs a batch, but not the network, see `SideStream.run`."""
+        return self._side_stream.run(self.device, work)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:  # noqa: ANN401
+        """Copy a batch while the gradients of the one before are computed."""
+        transfer = super().transfer_batch_to_device
+        return self._side_stream.run(device, lambda: transfer(batch, device, dataloader_idx))
+
+    def fused(self) -> bool:
+        """Whether the optimizer may go through all parameters in one kernel: on CUDA.
+
+        Lightning does not clip the gradients of such an optimizer in mixed precision.
+        """
+        return self.device.type == "cuda" and not self.trainer.gradient_clip_val
 
     def generator(self, *numbers: int) -> torch.Generator:
         """A fresh generator on the CPU that depends on the seed and the numbers alone."""

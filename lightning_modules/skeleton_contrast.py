@@ -1,16 +1,20 @@
 """Inter-skeleton contrast (thesis chapter 3; Thoker, Doughty, Snoek, ACM MM 2021, arXiv:2108.03656)."""
 
 import itertools
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from datamodules.batch import SkeletonBatch
+from lightning_modules.compilation import compile_network, uncompiled
 from lightning_modules.contrast import Contrast, check_negatives, unit
+from lightning_modules.cuda_graph import CudaGraph
 from lightning_modules.losses.gather import all_gather, world
 from lightning_modules.losses.info_nce import InfoNCE
 from lightning_modules.losses.key_queue import KeyQueue
+from lightning_modules.networks.bigru import BiGRU
 from lightning_modules.networks.heads import ProjectionHead
 from lightning_modules.networks.momentum_encoder import MomentumEncoder, encoder
 from lightning_modules.networks.skeleton_network import SkeletonNetwork
@@ -53,6 +57,7 @@ class SkeletonContrast(Contrast):
         milestones: epochs after which the learning rate falls to a tenth; of 450 in the thesis. The published script
             trains an epoch longer, with its step an epoch later; for NTU-120 it has 251 and 351 of 351.
         warmup_steps: optimizer steps of linear growth at the start.
+        compile: compile the training steps of the networks; on a GPU those of recurrent ones become CUDA graphs.
         seed: of views, shuffling and dropout.
 
     Raises:
@@ -78,6 +83,7 @@ class SkeletonContrast(Contrast):
         weight_decay: float = 1e-4,
         milestones: tuple[int, ...] = (350,),
         warmup_steps: int = 0,
+        compile: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -106,6 +112,8 @@ class SkeletonContrast(Contrast):
         self.crop = crop or SequenceCrop(num_frames=self.augmentation.num_frames)
         self.evaluated = evaluated
         self.milestones = tuple(milestones)
+        self.compile_networks = compile
+        self._graphs: dict[nn.Module, CudaGraph] = {}
         number = range(len(representations))
         # the query's and the key's representation
         self.pairs = list(itertools.permutations(number, 2)) if len(representations) > 1 else [(0, 0)]
@@ -117,6 +125,37 @@ class SkeletonContrast(Contrast):
         """The networks without their projection heads: what is kept after pretraining."""
         networks = [query.get_submodule("network") for query in self.query_encoders]
         return [network for network in networks if isinstance(network, SkeletonNetwork)]
+
+    def configure_model(self) -> None:
+        """Compile."""
+        if self.compile_networks:
+            for module in (*self.query_encoders, *self.key_encoders):
+                network = module.get_submodule("network")
+                if not isinstance(network, BiGRU):  # cuDNN's calls, which compiling would cut into single frames
+                    compile_network(network)
+
+    def on_fit_end(self) -> None:
+        """Let the CUDA graphs go."""
+        self._graphs.clear()
+
+    def encode(self, encoder: nn.Module, view: Tensor) -> Tensor:
+        """Queries or keys of a training step.
+
+        Args:
+            encoder: a query or a key encoder.
+            view: float32 (B, 3, T, V, M).
+
+        Returns:
+            float (B, D).
+        """
+        network = encoder.get_submodule("network")
+        if not (self.compile_networks and view.is_cuda and isinstance(network, BiGRU)):
+            output: Tensor = encoder(view)
+            return output
+        if network not in self._graphs:
+            self._graphs[network] = CudaGraph(network, view)
+        output = encoder.get_submodule("head")(self._graphs[network](view))
+        return output
 
     def queue(self, representation: int) -> KeyQueue:
         """Negatives of a representation."""
@@ -142,6 +181,7 @@ class SkeletonContrast(Contrast):
         query, key = self.augmentation(skeleton, num_frames, drawn[torch.cat((mine, mine + share * size))]).chunk(2)
         return query, key
 
+    @uncompiled
     def forward(self, skeleton: Tensor, num_frames: Tensor) -> Tensor:
         """Features of sequences by the evaluated representation.
 
@@ -165,10 +205,14 @@ class SkeletonContrast(Contrast):
         done = self.batches_done()
         generator = self.generator(done)
         torch.manual_seed(self.seed_of(done, world()[0]))  # dropout too goes on as it was after a resume
-        query_view, key_view = self.views(batch["skeleton"], batch["num_frames"], generator)
-        queries = [query_encoder(query_view) for query_encoder in self.query_encoders]  # (B, D) each
+        query_view, key_view = self.beside(lambda: self.views(batch["skeleton"], batch["num_frames"], generator))
+        queries = [self.encode(query_encoder, query_view) for query_encoder in self.query_encoders]  # (B, D) each
         order = self.draw_order(len(key_view), generator)
-        keys = [self.encode_shuffled(key_encoder, key_view, order) for key_encoder in self.key_encoders]  # no gradient
+        with torch.no_grad():
+            keys = [
+                self.encode_shuffled(partial(self.encode, key_encoder), key_view, order)
+                for key_encoder in self.key_encoders
+            ]
         gathered = [all_gather(unit(key)) for key in keys]  # (G, D) each
         first = world()[0] * len(query_view)
         losses, accuracies = [], []
@@ -207,6 +251,7 @@ class SkeletonContrast(Contrast):
         """Do the same on the test split."""
         self._contrast_held_out(batch, batch_index, "test")
 
+    @uncompiled
     def _contrast_held_out(self, batch: SkeletonBatch, batch_index: int, split: str) -> None:
         if len(batch["skeleton"]) < 2:
             return

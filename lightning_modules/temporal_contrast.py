@@ -33,7 +33,7 @@ class TemporalContrast(MomentumContrast):
         weight_decay: of all parameters, as published.
         warmup_steps: optimizer steps of linear growth before the cosine decay.
         channels_last: store activations channels-last, faster on GPUs with tensor cores.
-        compile: compile the network.
+        compile: compile the network's training steps.
         seed: of augmentation and shuffling.
     """
 

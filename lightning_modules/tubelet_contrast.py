@@ -9,6 +9,7 @@ from lightning_modules.losses.gather import world
 from lightning_modules.momentum_contrast import MomentumContrast
 from lightning_modules.networks.video_network import VideoNetwork
 from lightning_modules.views.clip import ClipAugmentation, flip, recolour_
+from lightning_modules.views.memory import upload
 from lightning_modules.views.pairing import swap_neighbours
 from lightning_modules.views.tubelets import TubeletParameters, Tubelets
 
@@ -38,7 +39,7 @@ class TubeletContrast(MomentumContrast):
         weight_decay: of all parameters, as published.
         warmup_steps: optimizer steps of linear growth before the cosine decay.
         channels_last: store activations channels-last, faster on GPUs with tensor cores.
-        compile: compile the network.
+        compile: compile the network's training steps.
         seed: of tubelets, augmentation and shuffling.
     """
 
@@ -105,7 +106,7 @@ class TubeletContrast(MomentumContrast):
         share = slice(rank * len(clip), (rank + 1) * len(clip))
         clip = flip(clip, self.augmentation.draw_flips(len(clip) * size, generator)[share])
         if self.pairing == "derangement":
-            source, target = clip, clip[swap_neighbours(len(clip)).to(clip.device)]
+            source, target = clip, clip[upload(swap_neighbours(len(clip)), clip.device)]
         else:
             source, target = clip[0 : len(clip) // 2 * 2 : 2], clip[1::2]
         pairs, num_frames, height, width, _ = source.shape

@@ -16,8 +16,9 @@ EMBEDDING_SHARE = 4  # channels of the attention's embeddings: a quarter of the 
 class AGCN(SkeletonNetwork):
     """The joint stream of 2s-AGCN: ten blocks of a graph convolution, whose graph adapts, and a temporal one.
 
-    Layers and parameter names are those of fmthoker/skeleton-contrast (moco/AGCN.py), after lshiqi/2s-AGCN. The three
-    subsets of a block share their matrix products; the numbers are the same.
+    Layers and parameter names are those of fmthoker/skeleton-contrast (moco/AGCN.py), after lshiqi/2s-AGCN. Maps lie
+    in memory as (N, V, T, C), which convolutions, batch norms and the products with graphs all take as it is, and the
+    three subsets of a block share their products; the numbers are the same.
     3.45 M parameters (3,454,090) by default. ``AGCN(width=16, blocks=(1, 1, 1))`` suits small machines.
 
     Args:
@@ -60,7 +61,8 @@ class AGCN(SkeletonNetwork):
         check_skeleton(skeleton)
         batch_size, channels, frames, joints, people = skeleton.shape
         rows = self.data_bn(skeleton.permute(0, 4, 3, 1, 2).reshape(batch_size, -1, frames))
-        maps = rows.view(batch_size * people, joints, channels, frames).permute(0, 2, 3, 1).contiguous()
+        maps = rows.view(batch_size * people, joints, channels, frames).transpose(1, 2)
+        maps = maps.contiguous(memory_format=torch.channels_last)
         for number in range(1, sum(self.blocks) + 1):
             maps = self.get_submodule(f"l{number}")(maps)
         feature: Tensor = maps.mean(dim=(2, 3)).unflatten(0, (batch_size, people)).mean(1)
@@ -68,7 +70,7 @@ class AGCN(SkeletonNetwork):
 
 
 class Block(nn.Module):
-    """Graph convolution, temporal convolution, shortcut: float (N, C, T, V) to float (N, C', T / stride, V)."""
+    """Graph convolution, temporal convolution, shortcut: float (N, C, V, T) to float (N, C', V, T / stride)."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, residual: bool) -> None:
         super().__init__()
@@ -95,8 +97,12 @@ class TemporalConvolution(nn.Module):
         _initialise(self.conv)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Float (N, C, T, V) to float (N, C', T / stride, V)."""
-        output: Tensor = self.bn(self.conv(maps))
+        """Float (N, C, V, T) to float (N, C', V, T / stride)."""
+        convolution = self.conv
+        (stride, _), (padding, _) = convolution.stride, convolution.padding
+        assert isinstance(padding, int)
+        weight = convolution.weight.transpose(2, 3)
+        output: Tensor = self.bn(functional.conv2d(maps, weight, convolution.bias, (1, stride), (0, padding)))
         return output
 
 
@@ -127,17 +133,22 @@ class GraphConvolution(nn.Module):
             nn.init.normal_(convolution.weight, 0, math.sqrt(2 / (out_channels * in_channels * SUBSETS)))
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Float (N, C, T, V) to float (N, C', T, V)."""
+        """Float (N, C, V, T) to float (N, C', V, T)."""
         first = (*self.conv_a, *self.conv_b)
         embedded = functional.conv2d(maps, torch.cat(_all(first, "weight")), torch.cat(_all(first, "bias")))
-        # float (N, 3, C'' T, V) each
-        sources, targets = embedded.view(len(maps), 2, SUBSETS, -1, maps.shape[3]).unbind(1)
-        attention = (sources / sources.shape[2]).mT @ targets
+        samples, channels, joints, frames = maps.shape
+        # float (N, 3, V, T C'') each
+        embedded = embedded.unflatten(1, (2, SUBSETS, -1)).permute(1, 0, 2, 4, 5, 3).flatten(4)
+        sources, targets = embedded.unbind(0)
+        attention = (sources / sources.shape[3]) @ targets.mT
         graphs = attention.softmax(-2) + (self.graph + self.PA)  # (N, 3, V, V)
-        gathered = (maps.flatten(1, 2).unsqueeze(1) @ graphs).view(len(maps), -1, *maps.shape[2:])  # (N, 3 C, T, V)
-        weights = torch.cat(_all(tuple(self.conv_d), "weight"), dim=1)
+        # each joint's sums over its neighbours in the three graphs, (N, 3 V, T C) in memory
+        gathered = graphs.mT.flatten(1, 2) @ maps.permute(0, 2, 3, 1).reshape(samples, joints, -1)
+        # an image of three rows, which the kernel covers: one product sums over subsets and channels
+        gathered = gathered.view(samples, SUBSETS, joints * frames, channels).permute(0, 3, 1, 2)
+        weights = torch.cat(_all(tuple(self.conv_d), "weight"), dim=2)
         bias = torch.stack(_all(tuple(self.conv_d), "bias")).sum(0)
-        output: Tensor = self.bn(functional.conv2d(gathered, weights, bias))
+        output: Tensor = self.bn(functional.conv2d(gathered, weights, bias).view(samples, -1, joints, frames))
         return functional.relu(output + self.down(maps))
 
 

@@ -1,5 +1,6 @@
 """Recurrent network of the sequence-based representation (thesis 3.4.2; Su et al. 2020, arXiv:1911.12409)."""
 
+import contextlib
 from typing import Literal
 
 import torch
@@ -91,19 +92,26 @@ class SideBySideGRU(nn.GRU):
             The last layer's outputs, float (B, T, 2 hidden_size), and all final states, (2 num_layers, B, hidden_size).
         """
         assert hx is None, "states other than zeros are not supported"
-        start = input.new_zeros(1, len(input), self.hidden_size)
         states = []
-        for layer in range(self.num_layers):
-            outputs = []
-            for cell in self.all_weights[2 * layer : 2 * layer + 2]:
-                weights: list[Tensor] = list(cell)
-                # cuDNN keeps what a backward pass needs only if it is told that this is training.
-                train = torch.is_grad_enabled()
-                output, state = torch.gru(input, start.to(input.dtype), weights, True, 1, 0.0, train, False, True)
-                outputs.append(output)
-                states.append(state)
-            input = torch.cat(outputs, dim=2)
+        # PyTorch's autocast would run cuDNN's cells in fp16, whatever it is set to: small gradients would vanish there.
+        in_autocast = input.is_cuda and torch.is_autocast_enabled("cuda")
+        dtype = torch.get_autocast_dtype("cuda") if in_autocast else None
+        with torch.autocast("cuda", enabled=False) if in_autocast else contextlib.nullcontext():
+            for layer in range(self.num_layers):
+                cells = self.all_weights[2 * layer : 2 * layer + 2]
+                outputs, finals = zip(*(self._run_cell(input, cell, dtype) for cell in cells), strict=True)
+                input = torch.cat(outputs, dim=2)
+                states += finals
         return input, torch.cat(states)
+
+    def _run_cell(self, input: Tensor, cell: list[nn.Parameter], dtype: torch.dtype | None) -> tuple[Tensor, Tensor]:
+        """Outputs of a cell, float (B, T, hidden_size), and its final state, (1, B, hidden_size)."""
+        input = input.to(dtype or input.dtype)
+        weights: list[Tensor] = [weight.to(dtype or weight.dtype) for weight in cell]
+        start = input.new_zeros(1, len(input), self.hidden_size)
+        # cuDNN keeps what a backward pass needs only if it is told that this is training.
+        output, state = torch.gru(input, start, weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
+        return output, state
 
     def flatten_parameters(self) -> None:
         """Lay each cell's weights out as cuDNN wants them for a call of its own, where cuDNN is used."""

@@ -59,6 +59,33 @@ class SplitBatchNorm1d(nn.BatchNorm1d):
         return _split_batch_norm(self, input, self.samples_per_norm) if self.training else super().forward(input)
 
 
+class BatchNorm3d(nn.BatchNorm3d):
+    """`torch.nn.BatchNorm3d`, whose channels-last clips go through the several times faster kernels for images."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise ``input``, float (B, C, T, H, W)."""
+        self._check_input_dim(input)
+        assert self.running_mean is not None and self.running_var is not None
+        assert self.num_batches_tracked is not None and self.momentum is not None
+        if self.training:
+            self.num_batches_tracked.add_(1)
+        return _batch_norm(self, input, self.running_mean, self.running_var, self.training, self.momentum)
+
+
+def _batch_norm(
+    module: nn.BatchNorm1d | nn.BatchNorm3d,
+    input: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    training: bool,
+    momentum: float,
+) -> Tensor:
+    images = input.ndim == 5 and input.is_contiguous(memory_format=torch.channels_last_3d)
+    rows = input.transpose(1, 2).flatten(0, 1) if images else input  # (B * T, C, H, W), the same memory
+    rows = functional.batch_norm(rows, mean, variance, module.weight, module.bias, training, momentum, module.eps)
+    return rows.unflatten(0, (len(input), -1)).transpose(1, 2) if images else rows
+
+
 class SplitBatchNorm3d(nn.BatchNorm3d):
     """Batch norm of (B, C, T, H, W) with statistics over consecutive parts of the batch ("virtual devices").
 
@@ -92,17 +119,17 @@ def _split_batch_norm(module: nn.BatchNorm1d | nn.BatchNorm3d, input: Tensor, sa
     if len(sizes) > 1 and sizes[-1] == 1:
         sizes[-2:] = [samples_per_norm + 1]
     # A momentum of 1 makes batch_norm write each part's own statistics, without a second pass over the input.
-    means = torch.zeros(len(sizes), module.num_features, dtype=module.running_mean.dtype, device=input.device)
+    means = torch.zeros(len(sizes), input.shape[1], dtype=module.running_mean.dtype, device=input.device)
     variances = torch.ones_like(means)
     parts = [
-        functional.batch_norm(part, mean, variance, module.weight, module.bias, True, 1.0, module.eps)
+        _batch_norm(module, part, mean, variance, True, 1.0)
         for part, mean, variance in zip(torch.split(input, sizes), means, variances, strict=True)
     ]
     with torch.no_grad():
         module.num_batches_tracked += 1
         module.running_mean.lerp_(means.mean(dim=0), module.momentum)
         module.running_var.lerp_(variances.mean(dim=0), module.momentum)
-    return torch.cat(parts)
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
 def check_norm(norm: Norm, samples_per_norm: int | None) -> None:
@@ -133,5 +160,5 @@ def norm_3d(channels: int, norm: Norm = "batch", samples_per_norm: int | None = 
         most = max(1, min(32, channels // 4))
         return nn.GroupNorm(next(groups for groups in range(most, 0, -1) if channels % groups == 0), channels, eps)
     if samples_per_norm is None:
-        return nn.BatchNorm3d(channels, eps)
+        return BatchNorm3d(channels, eps)
     return SplitBatchNorm3d(channels, eps, samples_per_norm=samples_per_norm)

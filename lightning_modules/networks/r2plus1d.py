@@ -5,6 +5,7 @@ from functools import partial
 from torch import nn
 
 from lightning_modules.networks.norm import Norm, NormLayer
+from lightning_modules.networks.split_convolution import SplitConvolution
 from lightning_modules.networks.video_network import zero_mean_over_time
 from lightning_modules.networks.video_resnet import BasicBlock, VideoResNet
 
@@ -65,7 +66,7 @@ class R2Plus1D(VideoResNet):
         )
         self.stem_width = max(1, 45 * widths[0] // 64) if stem_width is None else stem_width
         temporal = nn.Conv3d(self.stem_width, widths[0], kernel_size=(3, 1, 1), padding=(1, 0, 0), bias=False)
-        self.stem = nn.Sequential(
+        self.stem = SplitConvolution(
             nn.Conv3d(
                 3,
                 self.stem_width,
@@ -90,7 +91,7 @@ def _split_convolution(
     in_channels: int, between: int, out_channels: int, temporal_stride: int, spatial_stride: int, norm: NormLayer
 ) -> nn.Module:
     spatial_strides, temporal_strides = (1, spatial_stride, spatial_stride), (temporal_stride, 1, 1)
-    return nn.Sequential(
+    return SplitConvolution(
         nn.Conv3d(in_channels, between, (1, 3, 3), spatial_strides, padding=(0, 1, 1), bias=False),
         norm(between),
         nn.ReLU(inplace=True),

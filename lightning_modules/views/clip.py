@@ -1,13 +1,14 @@
 """Flips, colours and normalisation of clips, a whole batch at once on its device."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
 
-from lightning_modules.views.memory import copy, empty
+from lightning_modules.views.memory import copy, empty, upload
 from lightning_modules.views.rows import Rows
 from lightning_modules.views.tubelet_motion import uniform
 
@@ -109,7 +110,7 @@ def flip(clip: Tensor, flipped: Tensor) -> Tensor:
         uint8 (B, T, H, W, 3), a new tensor.
     """
     if clip.device.type != "cpu":
-        return torch.where(flipped.to(clip.device).view(-1, 1, 1, 1, 1), clip.flip(3), clip)
+        return torch.where(upload(flipped, clip.device).view(-1, 1, 1, 1, 1), clip.flip(3), clip)
     clip = copy(clip)
     for row in flipped.nonzero().squeeze(1).tolist():
         clip[row] = clip[row].flip(2)  # four axes: the case that flip is fast at on a CPU
@@ -154,7 +155,7 @@ def change_images_(
             for frames in torch.split(clip[row], CPU_FRAMES):
                 frames.copy_(change(frames, share))
     else:
-        rows = changed.to(clip.device)
+        rows = upload(changed, clip.device)
         images = clip.index_select(0, rows).flatten(0, 1)
         shares = parameters[changed.repeat_interleave(clip.shape[1])].to(clip.device)
         clip.index_copy_(0, rows, change(images, shares).view(-1, *clip.shape[1:]))
@@ -232,13 +233,20 @@ def normalise(
     Returns:
         float32 (B, 3, T, H, W), channels last in memory.
     """
-    width = clip.shape[3]
-    # a factor and a shift for each number of an image row: long rows are fast, rows of three are not
-    factor = torch.tensor([1 / (255 * s) for s in std], device=clip.device).repeat(width)
-    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=clip.device).repeat(width)
+    factor, shift = _factor_and_shift(mean, std, clip.shape[3], clip.device)
     pixels = clip.flatten(3).flatten(0, 1)  # (B * T, H, 3 * W)
     rows = empty(tuple(pixels.shape), torch.float32, clip.device)
     at_once = CPU_FRAMES if clip.device.type == "cpu" else max(len(rows), 1)  # a few frames stay in the CPU's cache
     for part, source in zip(torch.split(rows, at_once), torch.split(pixels, at_once), strict=True):
         torch.addcmul(shift, part.copy_(source), factor, out=part)
     return rows.view(clip.shape).permute(0, 4, 1, 2, 3)
+
+
+@functools.lru_cache(maxsize=16)  # making them on a GPU at each step would wait for all that it has to do
+def _factor_and_shift(
+    mean: tuple[float, float, float], std: tuple[float, float, float], width: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """A factor and a shift for each number of an image row: long rows are fast, rows of three are not."""
+    factor = torch.tensor([1 / (255 * s) for s in std], device=device).repeat(width)
+    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device).repeat(width)
+    return factor, shift

@@ -1,4 +1,4 @@
-"""Memory for whole batches of clips."""
+"""Memory for whole batches of clips, and small parameters to their device."""
 
 import math
 
@@ -19,6 +19,11 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> T
     if device.type != "cpu" or size < LARGE:
         return torch.empty(shape, dtype=dtype, device=device)
     return torch.from_numpy(np.empty(size, dtype=np.uint8)).view(dtype).view(shape)
+
+
+def upload(parameter: Tensor, device: torch.device) -> Tensor:
+    """Copy a small tensor from the CPU to the clips' device, without waiting for what a GPU has to do before."""
+    return parameter.to(device, non_blocking=device.type == "cuda")
 
 
 def copy(clip: Tensor) -> Tensor:

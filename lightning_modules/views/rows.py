@@ -7,6 +7,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from lightning_modules.views.memory import upload
+
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
@@ -16,9 +18,9 @@ class Rows:
         """Return some of the rows; ``parameters[a:b]`` is the share of one process in a global batch."""
         return dataclasses.replace(self, **{name: value[rows] for name, value in self._tensors().items()})
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device) -> Self:
         """Return the same on a device."""
-        return dataclasses.replace(self, **{name: value.to(device) for name, value in self._tensors().items()})
+        return dataclasses.replace(self, **{name: upload(value, device) for name, value in self._tensors().items()})
 
     def flatten(self) -> Self:
         """Return a row for each of the N parts of every row: tensors (B, N, ...) become (B * N, ...)."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_modules.views.memory import empty
+from lightning_modules.views.memory import empty, upload
 from lightning_modules.views.rows import Rows
 from lightning_modules.views.tubelet_motion import uniform
 
@@ -145,8 +145,9 @@ class SkeletonAugmentation:
         start, length = place_crops(num_frames.to(skeleton.device), parameters, self.min_frames)
         rows, weights = weigh_frames(skeleton, start, length, self.num_frames)
         views = empty((len(start), 3, self.num_frames, *skeleton.shape[3:]), skeleton.dtype, skeleton.device)
-        matrix = parameters.matrix.to(skeleton.device)
-        moved = parameters.moved.to(skeleton.device).repeat_interleave(skeleton.shape[-1], dim=1).to(skeleton.dtype)
+        matrix = upload(parameters.matrix, skeleton.device)
+        moved = parameters.moved.repeat_interleave(skeleton.shape[-1], dim=1).to(skeleton.dtype)
+        moved = upload(moved, skeleton.device)
         at_once = CPU_VIEWS if skeleton.device.type == "cpu" else max(len(start), 1)  # what stays in the CPU's cache
         parts = (views, rows, weights, matrix, moved)
         for view, *frames, matrices, joints in zip(*(torch.split(part, at_once) for part in parts), strict=True):
@@ -264,9 +265,9 @@ def crop_resize(skeleton: Tensor, num_frames: Tensor, crops: CropParameters, siz
 def place_crops(num_frames: Tensor, crops: CropParameters, min_frames: int) -> tuple[Tensor, Tensor]:
     """First frame and length of each crop, int64 (N,) both; the arguments are those of `crop_resize`."""
     num_frames = num_frames.repeat(len(crops) // max(len(num_frames), 1))
-    length = (num_frames * crops.ratio.to(num_frames.device)).long().clamp(min=min_frames).minimum(num_frames)
+    length = (num_frames * upload(crops.ratio, num_frames.device)).long().clamp(min=min_frames).minimum(num_frames)
     possible = num_frames - length
-    return (crops.place.to(num_frames.device) * (possible + 1)).long().minimum(possible), length
+    return (upload(crops.place, num_frames.device) * (possible + 1)).long().minimum(possible), length
 
 
 def weigh_frames(skeleton: Tensor, start: Tensor, length: Tensor, size: int) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_modules.views.memory import copy
+from lightning_modules.views.memory import copy, upload
 from lightning_modules.views.rows import Rows
 
 SHAPES = ("rectangle", "ellipse", "rhombus")
@@ -166,12 +166,13 @@ def _lay_out(
         windows: N widths and heights in px.
         device: of the result.
     """
-    window = torch.tensor(windows, device=device)
-    tubelets, pairs = tubelets.to(device), pairs.to(device)
-    start, texture_size = start.to(device), texture_size.to(device)
     height, width = tubelets.frame_size
     num_frames = tubelets.opacity.shape[1]
-    frame = torch.tensor([width, height], device=device)
+    tubelets = tubelets.to(device)
+    window, frame, pairs, start, texture_size = (
+        upload(value, device)
+        for value in (torch.tensor(windows), torch.tensor([width, height]), pairs, start, texture_size)
+    )
     texture_start = torch.where(texture_size == frame, 0, tubelets.crop)
     middle = tubelets.crop - texture_start + tubelets.size / 2
 
