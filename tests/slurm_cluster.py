@@ -34,16 +34,16 @@ MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SchedulerType=sched/backfill
-SchedulerParameters={scheduler}
+SchedulerParameters=bf_interval=2,sched_min_interval=100000
 JobRequeue=1
 ReturnToService=2
-KillWait=20
+KillWait=60
 MinJobAge=600
 SlurmdTimeout=60
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 {nodes}
-PartitionName=batch Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=60
+PartitionName=batch Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=120
 PartitionName=high Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 """
 
@@ -63,10 +63,9 @@ class SlurmCluster:
 
     Args:
         folder: for all files, absolute.
-        user_signal: whether a preempted job gets its own signal instead of SIGTERM.
     """
 
-    def __init__(self, folder: Path, user_signal: bool = True) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
         self.hosts = HOSTS.read_bytes()
@@ -77,13 +76,10 @@ class SlurmCluster:
             f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=2 RealMemory=1000 State=UNKNOWN"
             for node, port in zip(NODES, ports[1:], strict=True)
         ]
-        scheduler = "bf_interval=2,sched_min_interval=100000" + (",preempt_send_user_signal" if user_signal else "")
         for name in ("state", *(f"spool.{node}" for node in NODES)):
             (folder / name).mkdir(parents=True)
         (folder / "slurm.conf").write_text(
-            CONFIGURATION.format(
-                host=host, controller_port=ports[0], folder=folder, scheduler=scheduler, nodes="\n".join(nodes)
-            )
+            CONFIGURATION.format(host=host, controller_port=ports[0], folder=folder, nodes="\n".join(nodes))
         )
 
     def start(self) -> None:

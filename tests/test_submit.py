@@ -42,7 +42,8 @@ def test_script_on_several_nodes(folder, capsys):
     assert cli.main(["submit", "--config", "toy.yaml", *arguments, "--model.lr", "0.2", "--sbatch", "mem=9G", "x"]) == 0
     script = Path("runs/a b/submit.sbatch").read_text()
     out = capsys.readouterr().out
-    assert script in out and out.endswith("6 processes, at most 2 days, 12:00:00\nSubmitted batch job 7\n".split("6")[1])
+    written = "wrote runs/a b/submit.sbatch: 3 x 2 processes, at most 2 days, 12:00:00"
+    assert out == f"{script}\n{written}\nSubmitted batch job 7\n"
     assert Path("given").read_text() == script
     options = re.findall(r"^#SBATCH --(\S+?)(?:=(.*))?$", script, re.MULTILINE)
     assert dict(options) == {
