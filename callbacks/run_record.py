@@ -123,7 +123,20 @@ class RunRecord(Callback):
         ]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Let the config's rates hold where they differ from the checkpoint's."""
+        """Let the config's rates hold where they differ from the checkpoint's.
+
+        Raises:
+            ValueError: the processes do not go on from the same step.
+        """
+        if trainer.world_size > 1:
+            steps = torch.tensor([trainer.global_step, -trainer.global_step], device=trainer.strategy.root_device)
+            torch.distributed.all_reduce(steps, torch.distributed.ReduceOp.MAX)
+            last, first = int(steps[0]), -int(steps[1])
+            if first != last:  # as where a network file system shows an older folder to some nodes
+                raise ValueError(
+                    f"processes go on from different steps, {first} and {last}: not all see the newest checkpoint in "
+                    f"{self.folder / 'checkpoints'}; give the same command again"
+                )
         for number, (before, now) in enumerate(zip(self.earlier_rates, self.rates, strict=False)):
             if len(before) == len(now) and before != now:
                 self._change_rates(trainer, number, before, now)
@@ -154,14 +167,21 @@ class RunRecord(Callback):
         """Log the broken videos, and stop if asked to.
 
         Raises:
-            Interrupted: after the step in which a signal came; on several processes, all stop after the same one.
+            Interrupted: after the step in which a signal came; on several processes, all stop after the same one. After
+                the last step of an epoch it is saved, and the stop is that after the next step: a validation that is
+                due would not be made up for.
         """
         self._stepped = trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         broken = _broken(trainer)
         if broken is not None:
             pl_module.log("data/broken", float(len(broken)), batch_size=1)
-        if self._stepped and (signum := self._agreed_signal(trainer)):
+        if not self._stepped or not (signum := self._agreed_signal(trainer)):
+            return
+        if not trainer.is_last_batch:
             raise Interrupted(signum)
+        if trainer.checkpoint_callback:  # in case that there is no time for the rest
+            trainer.save_checkpoint(self.folder / "checkpoints" / "last.ckpt")
+            self._saved_step = None  # what follows is not in it
 
     def _agreed_signal(self, trainer: Trainer) -> int:
         """Largest number of the signals that reached any process; 0 without one."""
@@ -215,7 +235,8 @@ class RunRecord(Callback):
             saved = self.folder / "checkpoints" / "last.ckpt"
             trainer.save_checkpoint(saved)
         self._training = False
-        where = f"saved {saved}" if saved else "nothing saved"
+        since = "" if self._saved_step is None else f" since step {self._saved_step}"
+        where = f"saved {saved}" if saved else f"nothing saved{since}"
         rank_zero_info(f"\nstopped after step {trainer.global_step}, {where}; to go on:\n  {shlex.join(self.command)}")
 
 

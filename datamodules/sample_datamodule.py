@@ -225,7 +225,7 @@ class SampleDataModule(LightningDataModule):
 def _heed_the_parent_alone(worker: int) -> None:
     """Leave signals to the training process, which may want to finish its step with the samples of this worker.
 
-    Ctrl-C reaches all processes of a terminal, and a signal of SLURM all of a job; SIGTERM counts from the parent alone.
+    Ctrl-C reaches all processes of a terminal, a signal of SLURM all of a job; SIGTERM counts from the parent alone.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":

@@ -11,8 +11,8 @@ from pathlib import Path
 import process_fakes
 import pytest
 import torch
-from toy_method import BATCHES
 from torch.utils.data import DataLoader
+from toy_method import BATCHES
 
 import cli
 from datamodules.sample_datamodule import _heed_the_parent_alone, samples_per_batch
@@ -85,6 +85,33 @@ def test_signal_to_one_rank_under_slurm(signum, code, folder):
     assert all(torch.equal(one["state_dict"][name], other["state_dict"][name]) for name in other["state_dict"])
 
 
+def test_loss_of_a_rank_is_one_line(folder):
+    fit = ["--config=toy.yaml", "--trainer.num_nodes=2", "--trainer.devices=1", "--run_dir=a"]
+    stop = [
+        f"--trainer.callbacks.signum={int(signal.SIGKILL)}",
+        "--trainer.callbacks.step=7",
+        "--trainer.callbacks.rank=1",
+    ]
+    codes, errors = ranks(process_fakes.srun(2, 1), *fit, "--trainer.callbacks=toy_method.Signal", *stop)
+    assert codes == [1, -signal.SIGKILL]
+    assert "stopped after step 8, nothing saved since step 6; to go on:" in errors
+    (line,) = [line for line in errors.splitlines() if line.startswith("lightning: error:")]
+    assert line.startswith("lightning: error: another process of this run is gone (Connection ")
+    assert last("a")["global_step"] == BATCHES
+
+
+def test_ranks_that_see_different_checkpoints_are_an_error(folder):
+    two, fit = process_fakes.torchrun(2, 1), ["--config=toy.yaml", "--trainer.num_nodes=2", "--trainer.devices=1"]
+    assert ranks(two, *fit, "--run_dir=a")[0] == [0, 0]
+    folders = {"0": "a", "1": "b"}
+    run = lambda: cli.main(["fit", *fit, f"--run_dir={folders[os.environ['RANK']]}", "--trainer.max_epochs=4"])  # noqa: E731
+    assert process_fakes.run(two, run, Path("stderr.txt")) == [1, 1]
+    assert (
+        f"lightning: error: processes go on from different steps, 0 and {3 * BATCHES}: not all see the newest "
+        "checkpoint in a/checkpoints; give the same command again"
+    ) in Path("stderr.txt").read_text()
+
+
 def test_nodes_and_devices_do_not_change_the_first_step(folder):
     """One node of two processes, and two nodes of one: same loss, rate and batch."""
     for nodes, devices in ((1, 2), (2, 1)):
@@ -131,9 +158,7 @@ def test_impossible_division_is_an_error_before_anything_starts(devices, folder,
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
 def test_workers_outlive_signals_that_are_for_their_parent():
-    loader = DataLoader(
-        range(64), num_workers=2, worker_init_fn=_heed_the_parent_alone, multiprocessing_context="fork"
-    )
+    loader = DataLoader(range(64), num_workers=2, worker_init_fn=_heed_the_parent_alone, multiprocessing_context="fork")
     batches = iter(loader)
     next(batches)
     workers = batches._workers

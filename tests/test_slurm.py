@@ -151,6 +151,7 @@ def test_cancelled_job_and_dead_process_leave_a_checkpoint(cluster, folder, caps
     cluster.wait(lambda: cluster.job(again)["JobState"] == "FAILED", 180, "end")
     assert f"going on from c/checkpoints/last.ckpt, step {stopped}" in log("c", again)
     assert "task 1: Killed" in log("c", again)
+    assert "lightning: error: another process of this run is gone" in log("c", again)
     assert stopped + 3 <= last("c")["global_step"] < STEPS
 
 

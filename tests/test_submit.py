@@ -125,7 +125,9 @@ def test_without_sbatch(folder, capsys, monkeypatch):
     )
     monkeypatch.setenv("PATH", os.devnull)
     assert cli.main(["submit", "--config", "toy.yaml"]) == 2
-    assert capsys.readouterr().err.startswith("lightning: error: submit: no sbatch here: submit from a node of the clus")
+    assert capsys.readouterr().err.startswith(
+        "lightning: error: submit: no sbatch here: submit from a node of the clus"
+    )
 
 
 @pytest.mark.parametrize(
@@ -154,7 +156,9 @@ def test_shipped_scripts_requeue(path, code, preempted, requeued, tmp_path):
     """Run as bash runs them, with stand-ins for SLURM's programs."""
     time = "2026-01-01T00:00:00" if preempted else "None"
     (tmp_path / "srun").write_text(f'#!/bin/sh\necho "$@" >srun.txt\nexit {code}\n')
-    (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "PreemptTime={time} $*"\n[ $1 = requeue ] && touch requeued\n:')
+    (tmp_path / "scontrol").write_text(
+        f'#!/bin/sh\necho "PreemptTime={time} $*"\n[ $1 = requeue ] && touch requeued\n:'
+    )
     for name in ("srun", "scontrol"):
         (tmp_path / name).chmod(0o755)
     names = ("CPUS_PER_TASK", "JOB_NUM_NODES", "NTASKS_PER_NODE", "JOB_ID", "JOB_NODELIST", "ARRAY_TASK_ID")
@@ -162,5 +166,7 @@ def test_shipped_scripts_requeue(path, code, preempted, requeued, tmp_path):
     done = subprocess.run(["bash", "-u", path, "--a", "b c"], cwd=tmp_path, env=environment, capture_output=True)
     assert done.returncode == code and done.stderr == b""
     assert (tmp_path / "requeued").exists() == bool(requeued)
-    ours = "severe --a b c --job 3" if "severe" in path.stem else "fit --a b c --trainer.num_nodes=3 --trainer.devices=3"
+    ours = (
+        "severe --a b c --job 3" if "severe" in path.stem else "fit --a b c --trainer.num_nodes=3 --trainer.devices=3"
+    )
     assert (tmp_path / "srun.txt").read_text().endswith(f"lightning {ours}\n")
