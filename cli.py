@@ -15,6 +15,7 @@ SUBCOMMANDS = {
     "validate": "evaluate on the validation split",
     "test": "evaluate on the test split",
     "predict": "write down what the method says of each video",
+    "submit": "train as a job of SLURM, on one or several nodes",
     "repeat": "run the same fit with several seeds, and print mean and standard deviation",
     "summary": "print mean and standard deviation of runs that are there",
     "prepare": "preprocess a dataset once, into files that its data module reads",
@@ -34,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: those after the command's name; of the process by default.
 
     Returns:
-        Exit code: 0 done, 1 stopped by an error that the message explains, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
+        Exit code: 0 done, 1 stopped by an error that the message explains, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM,
+        138 SIGUSR1.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -57,6 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
             return curves(rest)
         if subcommand == "weights":
             return weights(rest)
+        if subcommand == "submit":
+            return submit(rest)
         if subcommand == "repeat":
             return repeat(rest)
         if subcommand == "summary":
@@ -345,6 +349,31 @@ def prepare(arguments: list[str]) -> int:
         return complain("stopped; the same command goes on", 130)
     print(done)
     return 0
+
+
+def submit(arguments: list[str]) -> int:
+    """Submit a fit to SLURM.
+
+    Args:
+        arguments: those after the subcommand.
+
+    Returns:
+        Exit code, as of ``main``.
+    """
+    # As in train, which the job calls.
+    sys.path.append(os.getcwd())
+    names, rest = split_configs(arguments)
+    from configs.errors import UsageError
+    from configs.slurm.submit import submit as run
+
+    try:
+        return run(names, rest)
+    except UsageError as error:
+        return complain(str(error), 2)
+    except configs.ConfigError:
+        raise
+    except (ValueError, OSError) as error:
+        return complain(str(error), 1)
 
 
 def repeat(arguments: list[str]) -> int:

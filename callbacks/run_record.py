@@ -18,16 +18,15 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_info
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from callbacks.run_folder import CheckpointError, finish_start, keep_config, keep_versions, write_whole
 
 PACKAGES = ("video-efficient-zoo", "torchvision", "pytorch-lightning", "torchmetrics", "av")
-STEPS_BETWEEN_AGREEMENTS = 16
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Interrupted(BaseException):
-    """Ctrl-C or SIGTERM; not an ``Exception``, so that nothing between the training loop and the command catches it.
+    """Ctrl-C, SIGTERM or SIGUSR1; not an ``Exception``, so that nothing between training loop and command catches it.
 
     Args:
         signum: number of the signal.
@@ -39,12 +38,12 @@ class Interrupted(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """What a shell reports for this signal: 130 or 143."""
+        """What a shell reports for this signal: 130, 143 or 138."""
         return 128 + self.signum
 
 
 class RunRecord(Callback):
-    """Keeps the run folder, stops on Ctrl-C and SIGTERM with a checkpoint, and says how to go on.
+    """Keeps the run folder, stops on Ctrl-C, SIGTERM and SIGUSR1 with a checkpoint, and says how to go on.
 
     Writes ``config.yaml`` (an earlier, different one is kept and the difference told) and ``versions.json``; puts the
     config into each checkpoint, as YAML text under ``zoo_config``; logs ``data/broken``, the number of videos that
@@ -71,11 +70,11 @@ class RunRecord(Callback):
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Turn the first SIGINT or SIGTERM into ``Interrupted``: in training when the step is done, else at once.
+        """Turn the first of the signals into ``Interrupted``: in training when the step is done, else at once.
 
-        A second one kills the process.
+        A second Ctrl-C kills the process. Any other that follows is ignored: SLURM sends several before it kills.
         """
-        handlers = {signum: signal.signal(signum, self._on_signal) for signum in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {signum: signal.signal(signum, self._on_signal) for signum in SIGNALS}
         try:
             yield
         finally:
@@ -83,15 +82,14 @@ class RunRecord(Callback):
                 signal.signal(signum, handler)
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._pid:  # a forked worker; on Ctrl-C its parent still needs it for the step
-            if signum != signal.SIGINT:
-                signal.signal(signum, signal.SIG_DFL)
-                os.kill(os.getpid(), signum)
+        if os.getpid() != self._pid:  # a worker just forked, which its parent still needs for the step
             return
-        signal.signal(signum, signal.SIG_DFL)
-        if not self._training:
+        if signum == signal.SIGINT:
+            signal.signal(signum, signal.SIG_DFL)
+        first = self._signum is None
+        self._signum = self._signum or signum
+        if first and not self._training:
             raise Interrupted(signum)
-        self._signum = signum
 
     def state_dict(self) -> dict[str, Any]:
         """The rates as configured, for comparison with those of a config that goes on."""
@@ -103,6 +101,9 @@ class RunRecord(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write down what is run, by what, and where."""
+        # Lightning's own handlers would broadcast from within, and ranks that are told at different moments would wait
+        # for each other; on SLURM they would also save there, and requeue what sbatch requeues.
+        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         if stage != "fit":
@@ -122,7 +123,20 @@ class RunRecord(Callback):
         ]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Let the config's rates hold where they differ from the checkpoint's."""
+        """Let the config's rates hold where they differ from the checkpoint's.
+
+        Raises:
+            ValueError: the processes do not go on from the same step.
+        """
+        if trainer.world_size > 1:
+            steps = torch.tensor([trainer.global_step, -trainer.global_step], device=trainer.strategy.root_device)
+            torch.distributed.all_reduce(steps, torch.distributed.ReduceOp.MAX)
+            last, first = int(steps[0]), -int(steps[1])
+            if first != last:  # as where a network file system shows an older folder to some nodes
+                raise ValueError(
+                    f"processes go on from different steps, {first} and {last}: not all see the newest checkpoint in "
+                    f"{self.folder / 'checkpoints'}; give the same command again"
+                )
         for number, (before, now) in enumerate(zip(self.earlier_rates, self.rates, strict=False)):
             if len(before) == len(now) and before != now:
                 self._change_rates(trainer, number, before, now)
@@ -153,27 +167,38 @@ class RunRecord(Callback):
         """Log the broken videos, and stop if asked to.
 
         Raises:
-            Interrupted: after the step in which a signal came; on several processes, all stop after the same one.
+            Interrupted: after the step in which a signal came; on several processes, all stop after the same one. After
+                the last step of an epoch it is saved, and the stop is that after the next step: a validation that is
+                due would not be made up for.
         """
         self._stepped = trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         broken = _broken(trainer)
         if broken is not None:
             pl_module.log("data/broken", float(len(broken)), batch_size=1)
-        if not self._stepped:
+        if not self._stepped or not (signum := self._agreed_signal(trainer)):
             return
+        if not trainer.is_last_batch:
+            raise Interrupted(signum)
+        if trainer.checkpoint_callback:  # in case that there is no time for the rest
+            trainer.save_checkpoint(self.folder / "checkpoints" / "last.ckpt")
+            self._saved_step = None  # what follows is not in it
+
+    def _agreed_signal(self, trainer: Trainer) -> int:
+        """Largest number of the signals that reached any process; 0 without one."""
+        signum = self._signum or 0
         if trainer.world_size > 1:
-            if trainer.global_step % STEPS_BETWEEN_AGREEMENTS == 0 and trainer.strategy.reduce_boolean_decision(
-                self._signum is not None, all=False
-            ):
-                raise Interrupted(self._signum or signal.SIGINT)
-        elif self._signum is not None:
-            raise Interrupted(self._signum)
+            # At each step, since a step may take long and SLURM waits for seconds; Lightning waits for a broadcast at
+            # the start of each anyway.
+            told = torch.tensor(signum, device=trainer.strategy.root_device)
+            torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)
+            signum = int(told)
+        return signum
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save what the last regular checkpoint does not have, and name the broken videos once more."""
-        self._training = False
         if trainer.checkpoint_callback and self._saved_step != trainer.global_step:
             trainer.save_checkpoint(self.folder / "checkpoints" / "last.ckpt")
+        self._training = False
         broken = _broken(trainer)
         if broken:
             rank_zero_info(
@@ -195,9 +220,11 @@ class RunRecord(Callback):
 
         Within a step nothing is saved: the weights may not be finite, and a queue may be ahead of its encoder.
         """
+        stopped = isinstance(exception, Interrupted)
         if not self._training:
+            if isinstance(exception, Interrupted) and trainer.strategy.launcher is not None:
+                trainer.strategy.launcher.kill(exception.signum)  # they would wait for this one
             return
-        stopped = isinstance(exception, Interrupted | SIGTERMException)
         # One process alone may fail; the others would wait for it forever while saving.
         agreed = stopped or trainer.world_size == 1
         batches = trainer.fit_loop.epoch_loop.batch_progress.total
@@ -208,7 +235,8 @@ class RunRecord(Callback):
             saved = self.folder / "checkpoints" / "last.ckpt"
             trainer.save_checkpoint(saved)
         self._training = False
-        where = f"saved {saved}" if saved else "nothing saved"
+        since = "" if self._saved_step is None else f" since step {self._saved_step}"
+        where = f"saved {saved}" if saved else f"nothing saved{since}"
         rank_zero_info(f"\nstopped after step {trainer.global_step}, {where}; to go on:\n  {shlex.join(self.command)}")
 
 

@@ -6,6 +6,10 @@ import sys
 from types import FrameType
 
 import configs
+from callbacks.run_record import SIGNALS
+
+STOPPED = tuple(128 + signum for signum in SIGNALS)
+"""Exit codes of a command that a signal stopped."""
 
 _START = "import sys; sys.path.insert(0, {root!r}); from cli import main; sys.exit(main(sys.argv[1:]))"
 
@@ -30,7 +34,7 @@ class Child:
         Returns:
             Its exit code.
         """
-        handlers = {signum: signal.signal(signum, self._on_signal) for signum in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {signum: signal.signal(signum, self._on_signal) for signum in SIGNALS}
         try:
             # Of the directory that this file is in, not of the working directory: see cli.train.
             start = [sys.executable, "-P", "-c", _START.format(root=str(configs.FOLDER.parent))]

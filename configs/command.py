@@ -27,6 +27,7 @@ from callbacks.run_folder import Checkpoints, MetricsTable, WholeFileCheckpointI
 from callbacks.run_record import RunRecord
 from configs import Config
 from configs.errors import UsageError, boil_down, explain
+from datamodules.sample_datamodule import SampleDataModule, samples_per_batch
 
 # Imported, their classes can be named in a config without their module.
 CATALOGUES = (lightning_modules, datamodules, callbacks)
@@ -112,7 +113,14 @@ class Command(LightningCLI):
             raise
 
     def after_instantiate_classes(self) -> None:
-        """Say where the run is kept, and what it goes on from."""
+        """Refuse a batch that the devices cannot share; say where the run is kept, and what it goes on from."""
+        if self.subcommand == "fit" and isinstance(self.datamodule, SampleDataModule):
+            try:
+                samples_per_batch(
+                    self.datamodule.global_batch_size, self.trainer.world_size, self.trainer.accumulate_grad_batches
+                )
+            except ValueError as error:
+                raise UsageError(str(error)) from error
         checkpoint = self._values.ckpt_path
         if checkpoint is None:
             start = "" if self.subcommand == "fit" else ", no checkpoint: the model as configured"

@@ -14,6 +14,8 @@ from configs import Config, line_of
 
 OUR_PACKAGES = ("lightning_modules", "datamodules", "callbacks", "configs")
 ROOT = Path(__file__).parents[1]
+LOST = re.compile(r"Connection (?:closed|reset) by (?:remote )?peer|remote process exited", re.IGNORECASE)
+"""What gloo and NCCL say where a process has ended."""
 
 
 class UsageError(ValueError):
@@ -38,13 +40,19 @@ def explain(error: Exception) -> str | None:
     """One line for an error that its user can mend; None for a mistake of a program, which keeps its traceback.
 
     Ours to explain are: errors of files and devices, Lightning's MisconfigurationException, a checkpoint of another
-    model, and ValueErrors that code outside of the installed libraries raised, also inside a worker process.
+    model, the loss of another process, and ValueErrors that code outside of the installed libraries raised, also inside
+    a worker process.
     """
     text = str(error)
     if isinstance(error, RuntimeError) and "Error(s) in loading state_dict" in text:
         return (
             "the checkpoint does not fit this config's model: give another --run_dir, or start a new run from it by "
             f"model.weights ({_short(text)})"
+        )
+    if isinstance(error, RuntimeError) and (lost := LOST.search(text)):
+        return (
+            f"another process of this run is gone ({lost[0]}): what it or SLURM said last tells why; the same command "
+            "goes on from the last checkpoint"
         )
     if isinstance(error, OSError):
         files = [str(name) for name in (error.filename, error.filename2) if name is not None]

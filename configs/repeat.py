@@ -12,7 +12,7 @@ import configs
 from callbacks.run_folder import write_whole
 from callbacks.run_summary import missing_end
 from configs import Config, ConfigError
-from configs.child import Child
+from configs.child import STOPPED, Child
 
 RECORD = "repeat.json"
 
@@ -73,7 +73,7 @@ class Repeat:
             print(f"seed {seed}: in {folder}", flush=True)
             arguments = [*(f"--config={name}" for name in self.names), *self.arguments]
             code = self._fit([*arguments, f"--seed_everything={seed}", f"--run_dir={folder}"])
-            if self.child.signum is not None or code in (130, 143):
+            if self.child.signum is not None or code in STOPPED:
                 code = 128 + self.child.signum if self.child.signum is not None else code
                 print(f"stopped in seed {seed}; to go on:\n  {shlex.join(self.command)}", file=sys.stderr)
                 return code

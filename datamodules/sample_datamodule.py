@@ -1,7 +1,9 @@
 """What all data modules share: who loads which sample when, and where notes on the data go."""
 
+import os
 import signal
 import sys
+import threading
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -124,17 +126,10 @@ class SampleDataModule(LightningDataModule):
     def _training_loader(self, dataset: Dataset[Any], loading: Loading) -> Loader:
         world_size, rank = self._processes()
         accumulate = 1 if self.trainer is None else self.trainer.accumulate_grad_batches
-        share = world_size * accumulate
-        if self.global_batch_size % share:
-            below = self.global_batch_size // share * share
-            nearest = f"{below} and {below + share}" if below else str(share)
-            raise ValueError(
-                f"global_batch_size={self.global_batch_size} does not divide into {world_size} processes x {accumulate}"
-                f" accumulated batches; the nearest that do: {nearest}"
-            )
+        batch_size = samples_per_batch(self.global_batch_size, world_size, accumulate)
         sampler = ResumableSampler(
             len(self.train_samples),
-            self.global_batch_size // share,
+            batch_size,
             rank,
             world_size,
             self.seed,
@@ -197,7 +192,7 @@ class SampleDataModule(LightningDataModule):
         return {
             "collate_fn": self.collate,
             "num_workers": self.num_workers,
-            "worker_init_fn": _ignore_interrupts,
+            "worker_init_fn": _heed_the_parent_alone,
             "persistent_workers": persistent and workers,
             "multiprocessing_context": START_METHOD if workers else None,
             "pin_memory": self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
@@ -227,9 +222,49 @@ class SampleDataModule(LightningDataModule):
         return folder
 
 
-def _ignore_interrupts(worker: int) -> None:
-    """Leave Ctrl-C, which reaches the workers too, to the training process: it may want to finish its step."""
+def _heed_the_parent_alone(worker: int) -> None:
+    """Leave signals to the training process, which may want to finish its step with the samples of this worker.
+
+    Ctrl-C reaches all processes of a terminal, a signal of SLURM all of a job; SIGTERM counts from the parent alone.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        # Blocked for the threads to come, too; a handler would not be told who sent it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_wait_for_the_parent, daemon=True).start()
+
+
+def _wait_for_the_parent() -> None:
+    """End this worker when its parent asks for it."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
+
+
+def samples_per_batch(global_batch_size: int, processes: int, accumulate: int = 1) -> int:
+    """Share out the samples of an optimizer step.
+
+    Args:
+        global_batch_size: samples per optimizer step.
+        processes: that take part, over all nodes.
+        accumulate: batches per optimizer step.
+
+    Returns:
+        Samples of one batch on one process.
+
+    Raises:
+        ValueError: they cannot be shared out equally.
+    """
+    share = processes * accumulate
+    if global_batch_size % share:
+        below = global_batch_size // share * share
+        nearest = f"{below} and {below + share}" if below else str(share)
+        raise ValueError(
+            f"global_batch_size={global_batch_size} does not divide into {processes} processes x {accumulate}"
+            f" accumulated batches; the nearest that do: {nearest}"
+        )
+    return global_batch_size // share
 
 
 def require_positive(**numbers: int) -> None:

@@ -113,13 +113,13 @@ class SeedlessData(ToyData):
 
 
 class Signal(Callback):
-    """Sends a signal to its own process in a step."""
+    """Sends a signal to its own process in a step, on one rank alone if told so."""
 
-    def __init__(self, step: int, signum: int = int(signal.SIGINT), times: int = 1) -> None:
-        self.step, self.signum, self.times = step, signum, times
+    def __init__(self, step: int, signum: int = int(signal.SIGINT), times: int = 1, rank: int | None = None) -> None:
+        self.step, self.signum, self.times, self.rank = step, signum, times, rank
 
     def on_before_optimizer_step(self, trainer: Any, *args: object) -> None:
-        if trainer.global_step == self.step:
+        if trainer.global_step == self.step and self.rank in (None, trainer.global_rank):
             for _ in range(self.times):
                 os.kill(os.getpid(), self.signum)
 

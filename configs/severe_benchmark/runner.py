@@ -8,7 +8,7 @@ from pathlib import Path
 import configs
 from callbacks.run_summary import missing_end
 from configs import ConfigError
-from configs.child import Child
+from configs.child import STOPPED, Child
 from configs.severe_benchmark.lock import HeldError, JobLock, holder
 from configs.severe_benchmark.results import (
     RESULT,
@@ -223,7 +223,7 @@ class Severe:
             print(f"{job}: {subcommand}, in {job.folder}", flush=True)
             code = self.child.run([subcommand, *command], keep_open=(lock.file,))
             if code:
-                self.child.signum = self.child.signum or (code - 128 if code in (130, 143) else None)
+                self.child.signum = self.child.signum or (code - 128 if code in STOPPED else None)
                 return f"{subcommand} ended with {code}; mend it and give the same command again"
         if reason := missing_end(job.folder):
             return f"{reason}, though its process ended well; fast_dev_run keeps no run"

@@ -1,0 +1,1 @@
+"""Scripts for SLURM's sbatch, and ``lightning submit``, which fills them in."""
