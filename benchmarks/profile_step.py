@@ -42,7 +42,7 @@ KINDS = (
     ("copies and layout", r"nchwtonhwc|nhwctonchw|transpose|memcpy|memset|copy|catarray|tonhwc|tensortransform"),
     ("batch norm", r"batch_?norm|bn_fw|bn_bw|bnfw|bnbw"),
     ("optimizer and momentum", r"multi_tensor|fusedadam|fusedsgd|lpnorm"),
-    ("recurrent", r"rnn|gru|lstm"),
+    ("recurrent", r"rnncell|rnn_|gru_"),
     ("convolution", r"conv|cudnn|implicit|wgrad|dgrad|fprop"),
     ("matrix products", r"gemm|nvjet|cutlass|xmma|gemv|cublas"),
     ("reductions", r"reduce|softmax|scan|sort"),

@@ -17,7 +17,9 @@ def compile_network(network: nn.Module, backend: Callable[..., Any] | str = "ind
         network: whose calls are compiled from now on; its state dict and copies of it are not changed.
         backend: of `torch.compile`.
     """
-    network.compile(dynamic=False, backend=backend)
+    # Memory formats stay those of the network as it is: Inductor's own choice for passes without gradients is slower.
+    options = {"layout_optimization": False} if backend == "inductor" else None
+    network.compile(dynamic=False, backend=backend, options=options)
 
 
 def uncompiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:

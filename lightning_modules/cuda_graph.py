@@ -22,7 +22,7 @@ class CudaGraph:
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         learns = torch.is_grad_enabled() and bool(self.parameters)
         self.input = example.detach().clone()
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):  # what is only done at first calls must not be captured
             for _ in range(3):
@@ -53,10 +53,11 @@ class _Replay(torch.autograd.Function):
         ctx.graph = graph
         graph.input.copy_(input)
         graph.forward.replay()
-        return graph.output.detach()
+        result: Tensor = graph.output.detach()
+        return result
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]  # noqa: ANN401
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         graph: CudaGraph = ctx.graph
         graph.gradient.copy_(gradient)
         graph.backward.replay()

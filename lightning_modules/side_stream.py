@@ -30,7 +30,7 @@ class SideStream:
         if device.type != "cuda":
             return work()
         if self._stream is None:
-            self._stream = torch.cuda.Stream(device)
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         current = torch.cuda.current_stream(device)
         with torch.cuda.stream(self._stream):
             result = work()

@@ -99,8 +99,10 @@ class TemporalConvolution(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Float (N, C, V, T) to float (N, C', V, T / stride)."""
         convolution = self.conv
-        (stride, _), (padding, _) = convolution.stride, convolution.padding
-        assert isinstance(padding, int)
+        assert isinstance(convolution.padding, tuple)
+        stride, padding = convolution.stride[0], convolution.padding[0]
+        if convolution.kernel_size == (1, 1):  # oneDNN's strided kernel for this crashes on the way back
+            maps, stride = maps[..., ::stride], 1
         weight = convolution.weight.transpose(2, 3)
         output: Tensor = self.bn(functional.conv2d(maps, weight, convolution.bias, (1, stride), (0, padding)))
         return output
@@ -138,7 +140,7 @@ class GraphConvolution(nn.Module):
         embedded = functional.conv2d(maps, torch.cat(_all(first, "weight")), torch.cat(_all(first, "bias")))
         samples, channels, joints, frames = maps.shape
         # float (N, 3, V, T C'') each
-        embedded = embedded.unflatten(1, (2, SUBSETS, -1)).permute(1, 0, 2, 4, 5, 3).flatten(4)
+        embedded = embedded.view(samples, 2, SUBSETS, -1, joints, frames).permute(1, 0, 2, 4, 5, 3).flatten(4)
         sources, targets = embedded.unbind(0)
         attention = (sources / sources.shape[3]) @ targets.mT
         graphs = attention.softmax(-2) + (self.graph + self.PA)  # (N, 3, V, V)

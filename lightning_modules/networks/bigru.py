@@ -92,7 +92,7 @@ class SideBySideGRU(nn.GRU):
             The last layer's outputs, float (B, T, 2 hidden_size), and all final states, (2 num_layers, B, hidden_size).
         """
         assert hx is None, "states other than zeros are not supported"
-        states = []
+        states: list[Tensor] = []
         # PyTorch's autocast would run cuDNN's cells in fp16, whatever it is set to: small gradients would vanish there.
         in_autocast = input.is_cuda and torch.is_autocast_enabled("cuda")
         dtype = torch.get_autocast_dtype("cuda") if in_autocast else None

@@ -19,7 +19,10 @@ class SplitConvolution(nn.Sequential):
 
     def forward(self, input: Tensor) -> Tensor:
         """Float (B, C, T, H, W) to float (B, C', T', H', W')."""
-        return self.for_matrix_units(input) if input.is_cuda else super().forward(input)
+        if input.is_cuda:
+            return self.for_matrix_units(input)
+        output: Tensor = super().forward(input)  # type: ignore[no-untyped-call]
+        return output
 
     def for_matrix_units(self, clip: Tensor) -> Tensor:
         """Compute ``forward`` as a GPU does."""
@@ -66,4 +69,4 @@ def _convolve_frames(clip: Tensor, weight: Tensor, convolution: nn.Conv3d) -> Te
         return functional.conv3d(clip, weight, None, stride, padding)
     assert isinstance(padding, tuple)
     images = functional.conv2d(clip.transpose(1, 2).flatten(0, 1), weight[:, :, 0], None, stride[1:], padding[1:])
-    return images.unflatten(0, (len(clip), -1)).transpose(1, 2)
+    return images.view(len(clip), -1, *images.shape[1:]).transpose(1, 2)

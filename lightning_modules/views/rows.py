@@ -18,8 +18,9 @@ class Rows:
         """Return some of the rows; ``parameters[a:b]`` is the share of one process in a global batch."""
         return dataclasses.replace(self, **{name: value[rows] for name, value in self._tensors().items()})
 
-    def to(self, device: torch.device) -> Self:
+    def to(self, device: torch.device | str) -> Self:
         """Return the same on a device."""
+        device = torch.device(device)
         return dataclasses.replace(self, **{name: upload(value, device) for name, value in self._tensors().items()})
 
     def flatten(self) -> Self:
