@@ -20,7 +20,8 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from callbacks.run_folder import CheckpointError, finish_start, keep_config, keep_versions, write_whole
+from callbacks.checkpoints import LAST, CheckpointError
+from callbacks.run_folder import finish_start, keep_config, keep_versions, write_whole
 
 PACKAGES = ("video-efficient-zoo", "torchvision", "pytorch-lightning", "torchmetrics", "av")
 STEPS_BETWEEN_AGREEMENTS = 16
@@ -173,7 +174,7 @@ class RunRecord(Callback):
         """Save what the last regular checkpoint does not have, and name the broken videos once more."""
         self._training = False
         if trainer.checkpoint_callback and self._saved_step != trainer.global_step:
-            trainer.save_checkpoint(self.folder / "checkpoints" / "last.ckpt")
+            trainer.save_checkpoint(self.folder / "checkpoints" / LAST)
         broken = _broken(trainer)
         if broken:
             rank_zero_info(
@@ -205,7 +206,7 @@ class RunRecord(Callback):
         possible = self._stepped and between and trainer.checkpoint_callback
         saved = None
         if possible and agreed and not isinstance(exception, CheckpointError):
-            saved = self.folder / "checkpoints" / "last.ckpt"
+            saved = self.folder / "checkpoints" / LAST
             trainer.save_checkpoint(saved)
         self._training = False
         where = f"saved {saved}" if saved else "nothing saved"
