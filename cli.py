@@ -263,9 +263,10 @@ def prepare(arguments: list[str]) -> int:
     parser.add_argument(
         "dataset",
         nargs="?",
-        choices=["ntu", "flow", "finegym", "epic"],
-        help="ntu: skeletons of NTU RGB+D 60 and 120; flow: optical flow of any videos; finegym, epic: a small file"
-        " for each element of FineGym or action of EPIC-Kitchens-100, cut out of the long videos",
+        choices=["ntu", "flow", "videos", "finegym", "epic"],
+        help="ntu: skeletons of NTU RGB+D 60 and 120; flow: optical flow of any videos; videos: a small copy of any"
+        " videos that decodes fast; finegym, epic: a small file for each element of FineGym or action of"
+        " EPIC-Kitchens-100, cut out of the long videos",
     )
     parser.add_argument(
         "--root",
@@ -297,8 +298,8 @@ def prepare(arguments: list[str]) -> int:
     parser.add_argument(
         "--short_side",
         type=int,
-        help="of flow, finegym and epic: pixels of a frame's shorter side, by default 128, 256 and 256; of the last two"
-        " 0 keeps it",
+        help="of flow, videos, finegym and epic: pixels of a frame's shorter side, by default 128, 128, 256 and 256; of"
+        " the last two 0 keeps it",
     )
     parser.add_argument("--weights", type=Path, help="of raft: file of torchvision's weights")
     parser.add_argument(
@@ -326,13 +327,16 @@ def prepare(arguments: list[str]) -> int:
     from datamodules.prepare_ntu import Prepared
     from datamodules.prepare_ntu import prepare as prepare_files
     from datamodules.prepare_segments import PreparedSegments
+    from datamodules.prepare_videos import PreparedVideos, prepare_videos
 
-    done: Prepared | PreparedFlow | PreparedSegments
+    done: Prepared | PreparedFlow | PreparedSegments | PreparedVideos
     root, side = options.root[0], options.short_side
     try:
         if options.dataset == "flow":
             side = 128 if side is None else side
             done = prepare_flow(root, options.out, options.method, side, options.weights, options.workers)
+        elif options.dataset == "videos":
+            done = prepare_videos(root, options.out, 128 if side is None else side, workers=options.workers)
         elif options.dataset in ("finegym", "epic"):
             side = 256 if side is None else side or None
             if options.dataset == "epic":

@@ -1,4 +1,4 @@
-"""The files of a run: ``config.yaml``, ``versions.json``, ``logs/metrics.csv``, ``checkpoints/last.ckpt``.
+"""The files of a run: ``config.yaml``, ``versions.json``, ``logs/metrics.csv``; its checkpoints: ``checkpoints.py``.
 
 None of them is ever left half written, and none of an earlier start is lost.
 """
@@ -7,90 +7,14 @@ import csv
 import io
 import json
 import os
-import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import torch
 import yaml
-from lightning_fabric.plugins import TorchCheckpointIO
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
-
-
-class CheckpointError(OSError):
-    """A checkpoint could not be written; the one before it is still there."""
-
-
-class WholeFileCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place, and renames it once it is whole and on the disk.
-
-    Lightning's own way leads through the system's temporary folder: where that is another file system the last step is
-    a copy, and a process killed in it leaves half a ``last.ckpt``.
-    """
-
-    def save_checkpoint(  # noqa: D102 - inherited
-        self,
-        checkpoint: dict[str, Any],
-        path: str | os.PathLike[str],
-        storage_options: Any = None,  # noqa: ANN401 - Lightning's signature
-    ) -> None:
-        buffer = io.BytesIO()  # a full disk under torch.save itself ends in a RuntimeError of its C++ writer
-        torch.save(checkpoint, buffer)
-        try:
-            write_whole(Path(path), buffer.getbuffer())
-        except OSError as error:
-            free = shutil.disk_usage(Path(path).parent).free if Path(path).parent.is_dir() else 0
-            raise CheckpointError(
-                f"cannot write checkpoint {path} of {buffer.tell() / 2**20:.1f} MiB: {error.strerror}, "
-                f"{free / 2**20:.1f} MiB free; the one before it is kept: make room and give the same command again"
-            ) from error
-
-
-@dataclass(frozen=True)
-class Checkpoints:
-    """When a run is saved: ``last.ckpt`` regularly and at the end, ``best.ckpt`` where a metric is named.
-
-    Lightning's ``ModelCheckpoint(save_last=True)`` renews ``last.ckpt`` only when it keeps another file too, hence one
-    callback for each of the two.
-
-    Args:
-        every_n_epochs: epochs between two savings.
-        every_n_train_steps: save after so many optimizer steps, too: for epochs of hours.
-        monitor: logged metric that ``best.ckpt`` is best at, such as ``probe/knn_top1``.
-        mode: whether large or small values of it are good.
-    """
-
-    every_n_epochs: int = 1
-    every_n_train_steps: int | None = None
-    monitor: str | None = None
-    mode: Literal["max", "min"] = "max"
-
-    def __post_init__(self) -> None:
-        """Refuse intervals without savings."""
-        for name in ("every_n_epochs", "every_n_train_steps"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"checkpoint.{name} must be at least 1, not {value}")
-
-    def callbacks(self, folder: Path) -> list[Callback]:
-        """Build the callbacks that write into a folder."""
-        settings: dict[str, Any] = {
-            "dirpath": folder.absolute(),
-            "auto_insert_metric_name": False,
-            "enable_version_counter": False,
-            "save_on_train_epoch_end": True,
-        }
-        made: list[Callback] = [ModelCheckpoint(filename="last", every_n_epochs=self.every_n_epochs, **settings)]
-        if self.every_n_train_steps is not None:
-            made.append(ModelCheckpoint(filename="last", every_n_train_steps=self.every_n_train_steps, **settings))
-        if self.monitor is not None:
-            settings |= {"filename": "best", "monitor": self.monitor, "mode": self.mode}
-            made.append(ModelCheckpoint(every_n_epochs=self.every_n_epochs, **settings))
-        return made
 
 
 class MetricsTable(Logger):
@@ -155,8 +79,13 @@ class MetricsTable(Logger):
         return [row for row in rows if self.first_step is None or int(row["step"]) < self.first_step]
 
 
-def write_whole(path: Path, data: bytes | memoryview) -> None:
+def write_whole(path: Path, data: bytes | memoryview, previous: Path | None = None) -> None:
     """Write a file so that a reader, or the next start after a crash, finds the old or the new one, never a part.
+
+    Args:
+        path: of the file.
+        data: what it will hold.
+        previous: where to keep the old file, if there is one; in the same folder. At no moment is neither there.
 
     Raises:
         OSError: if it cannot be written; the old file is still there.
@@ -168,10 +97,30 @@ def write_whole(path: Path, data: bytes | memoryview) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        if previous is not None and path.exists():
+            _keep(path, previous)
         part.replace(path)
     except OSError:
         part.unlink(missing_ok=True)
         raise
+    with suppress(OSError):  # some file systems do not sync folders
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # else a power failure may undo the renaming
+        finally:
+            os.close(folder)
+
+
+def _keep(path: Path, previous: Path) -> None:
+    link = previous.with_name(f"{previous.name}.part")
+    link.unlink(missing_ok=True)
+    try:
+        link.hardlink_to(path)  # so that ``path`` never lacks
+    except OSError:  # a file system without hard links
+        path.replace(previous)
+        return
+    link.replace(previous)
+    link.unlink(missing_ok=True)  # where the two were one file already, renaming did nothing
 
 
 def keep_config(folder: Path, recipe: str) -> str | None:

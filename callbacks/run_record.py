@@ -19,7 +19,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_info
 
-from callbacks.run_folder import CheckpointError, finish_start, keep_config, keep_versions, write_whole
+from callbacks.checkpoints import LAST, CheckpointError
+from callbacks.run_folder import finish_start, keep_config, keep_versions, write_whole
 
 PACKAGES = ("video-efficient-zoo", "torchvision", "pytorch-lightning", "torchmetrics", "av")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -197,7 +198,7 @@ class RunRecord(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save what the last regular checkpoint does not have, and name the broken videos once more."""
         if trainer.checkpoint_callback and self._saved_step != trainer.global_step:
-            trainer.save_checkpoint(self.folder / "checkpoints" / "last.ckpt")
+            trainer.save_checkpoint(self.folder / "checkpoints" / LAST)
         self._training = False
         broken = _broken(trainer)
         if broken:
@@ -232,7 +233,7 @@ class RunRecord(Callback):
         possible = self._stepped and between and trainer.checkpoint_callback
         saved = None
         if possible and agreed and not isinstance(exception, CheckpointError):
-            saved = self.folder / "checkpoints" / "last.ckpt"
+            saved = self.folder / "checkpoints" / LAST
             trainer.save_checkpoint(saved)
         self._training = False
         since = "" if self._saved_step is None else f" since step {self._saved_step}"

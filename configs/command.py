@@ -6,7 +6,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import torch
 from jsonargparse import Namespace
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
@@ -19,11 +18,13 @@ import callbacks
 import configs
 import datamodules
 import lightning_modules
+from callbacks.checkpoints import LAST, Checkpoints, WholeFileCheckpointIO, newest, step_of
 from callbacks.class_accuracy_writer import ClassAccuracyWriter
 from callbacks.detection_writer import DetectionWriter
 from callbacks.prediction_writer import PredictionWriter
 from callbacks.progress import ProgressBar
-from callbacks.run_folder import Checkpoints, MetricsTable, WholeFileCheckpointIO
+from callbacks.random_states import RandomStates
+from callbacks.run_folder import MetricsTable
 from callbacks.run_record import RunRecord
 from configs import Config
 from configs.errors import UsageError, boil_down, explain
@@ -101,7 +102,7 @@ class Command(LightningCLI):
         self.folder = Path(config.run_dir)
         self.recipe = self._parser(self.subcommand).dump(config, skip_none=False)
         config.ckpt_path = self._checkpoint(config)
-        self.first_step = _step_of(config.ckpt_path) if config.ckpt_path and self.subcommand == "fit" else 0
+        self.first_step = step_of(config.ckpt_path) if config.ckpt_path and self.subcommand == "fit" else 0
 
     def instantiate_classes(self) -> None:
         """Build data module, method and trainer; what is refused here is a wrong value."""
@@ -141,14 +142,16 @@ class Command(LightningCLI):
 
     def _checkpoint(self, config: Namespace) -> str | None:
         folder = self.folder / "checkpoints"
-        if config.ckpt_path in ("last", "best"):
-            config.ckpt_path = str(folder / f"{config.ckpt_path}.ckpt")
+        if config.ckpt_path == "last":
+            config.ckpt_path = str(newest(folder) or folder / LAST)
+        elif config.ckpt_path == "best":
+            config.ckpt_path = str(folder / "best.ckpt")
         if config.ckpt_path is not None:
             if not Path(config.ckpt_path).is_file():
                 raise UsageError(f"ckpt_path: no file {config.ckpt_path}")
             return str(config.ckpt_path)
-        last = folder / "last.ckpt"
-        return str(last) if last.is_file() and not config.trainer.fast_dev_run else None
+        last = None if config.trainer.fast_dev_run else newest(folder)
+        return None if last is None else str(last)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
         """Build the trainer with the run folder's loggers, checkpoints, record and progress bar."""
@@ -163,7 +166,7 @@ class Command(LightningCLI):
         command += [f"--config={configs.shipped_name(chain[-1].path) or chain[-1].path}" for chain in self.chains]
         arguments = configs.take(self.arguments, "--ckpt_path")[1]
         self.record = RunRecord(self.folder, self.recipe, [*command, *arguments])
-        forced: list[Callback] = [self.record]
+        forced: list[Callback] = [self.record, RandomStates()]
         if config["enable_progress_bar"] is not False:
             forced.append(ProgressBar())
         if self.subcommand == "predict":
@@ -189,24 +192,6 @@ class Command(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         with self.record.interruptible():
             super()._run_subcommand(subcommand)
-
-
-def _step_of(checkpoint: str) -> int:
-    """Optimizer step that a checkpoint was written at.
-
-    Raises:
-        ValueError: if it is no checkpoint of a run.
-    """
-    try:
-        # Mapped, not read: only the number is wanted.
-        return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
-    except OSError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"{checkpoint} is no checkpoint of a run ({reason}): move it away to start anew, or give --ckpt_path"
-        ) from error
 
 
 @rank_zero_only

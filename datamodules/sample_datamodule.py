@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
+import torch
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities import rank_zero_warn
 from torch.utils.data import DataLoader, Dataset
@@ -33,6 +34,7 @@ class Loading(TypedDict):
     persistent_workers: bool
     multiprocessing_context: str | None
     pin_memory: bool
+    generator: torch.Generator
 
 
 class TrainLoader(Loader):
@@ -196,6 +198,8 @@ class SampleDataModule(LightningDataModule):
             "persistent_workers": persistent and workers,
             "multiprocessing_context": START_METHOD if workers else None,
             "pin_memory": self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
+            # Else a loader draws its workers' seeds from the global generator, once more in a run that goes on.
+            "generator": torch.Generator().manual_seed(self.seed),
         }
 
     def _processes(self) -> tuple[int, int]:

@@ -16,6 +16,7 @@ seeks to the last key frame before it and decodes from there. How the times are 
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import islice
 from types import TracebackType
 from typing import Self
@@ -158,6 +159,26 @@ class VideoReader:
         except av.error.FFmpegError as error:
             raise VideoError(f"{self._path}: damaged, reading fails ({error.strerror})") from error
         return np.clip(numbers, 0, self.num_frames - 1)
+
+    def frame_times(self) -> tuple[np.ndarray, Fraction] | None:
+        """When each frame appears.
+
+        Returns:
+            int64 (num_frames,), ticks from the first frame's appearance, increasing; and the seconds of a tick. None
+            where the file does not tell.
+
+        Raises:
+            VideoError: The file cannot be read.
+        """
+        if self._stream.time_base is None or not self._packets.by_time:
+            return None
+        try:
+            times = np.concatenate([self._group(group)[0] for group in range(len(self._packets.lead_times))])
+        except _UnknownTimesError:
+            return None
+        except av.error.FFmpegError as error:
+            raise VideoError(f"{self._path}: damaged, reading fails ({error.strerror})") from error
+        return (times - times[0], self._stream.time_base) if (np.diff(times) > 0).all() else None
 
     def read(
         self, indices: np.ndarray, short_side: int | None = None, size: tuple[int, int] | None = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +31,9 @@ def write_video(
     codec: Codec = "h264",
     preset: str = "ultrafast",
     container: str | None = None,
+    key_frame_interval: int | None = None,
+    times: Iterable[int] | None = None,
+    time_base: Fraction | None = None,
 ) -> None:
     """Write a video file; the same frames give the same bytes.
 
@@ -43,12 +46,18 @@ def write_video(
         codec: ``mpeg4`` is that of UCF101's files, ``vp9`` that of Something-Something's.
         preset: of H.264: slower ones make smaller files.
         container: name of the format, such as ``mp4``.
+        key_frame_interval: of H.264: frames from a key frame to the next at most; no picture between them refers to one
+            that may be left out, so that a reader of every other frame decodes fewer.
+        times: presentation time of each frame in ticks, increasing; evenly spaced when None.
+        time_base: seconds a tick, with ``times``.
     """
     encoder, options = {
         "h264": ("libx264", {"crf": str(quality), "preset": preset}),
         "mpeg4": ("mpeg4", {"qmin": str(quality), "qmax": str(quality)}),
         "vp9": ("libvpx-vp9", {"crf": str(quality), "b": "0", "deadline": "realtime", "cpu-used": "8"}),
     }[codec]
+    if key_frame_interval is not None:
+        options |= {"g": str(key_frame_interval), "bf": "3", "x264-params": "b-pyramid=none:b-adapt=1"}
     images = iter(frames)
     first = next(images)
     # Not bit-exact, a WebM is given a random number.
@@ -58,6 +67,11 @@ def write_video(
         stream.height, stream.width = first.shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.thread_count = 1
-        for image in chain([first], images):
-            output.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")))
+        if time_base is not None:
+            stream.codec_context.time_base = time_base
+        for image, time in zip(chain([first], images), repeat(None) if times is None else times, strict=False):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+            if time is not None and time_base is not None:
+                frame.pts, frame.time_base = time, time_base
+            output.mux(stream.encode(frame))
         output.mux(stream.encode())

@@ -16,7 +16,8 @@ from toy_method import BATCHES
 
 import cli
 from callbacks import progress
-from callbacks.run_folder import CheckpointError, MetricsTable, WholeFileCheckpointIO, keep_config, write_whole
+from callbacks.checkpoints import CheckpointError, WholeFileCheckpointIO
+from callbacks.run_folder import MetricsTable, keep_config, write_whole
 
 CONFIG = """# A toy.
 seed_everything: 3
@@ -240,7 +241,7 @@ def test_rate_of_the_config_holds(fit, caplog):
 
 def test_best_checkpoint(fit):
     assert fit("--run_dir", "a", "--checkpoint.monitor", "train/rate", "--checkpoint.mode", "max") == 0
-    assert {path.name for path in Path("a/checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert {path.name for path in Path("a/checkpoints").iterdir()} == {"best.ckpt", "last.ckpt", "last-1.ckpt"}
     best = torch.load("a/checkpoints/best.ckpt", weights_only=True)
     assert (best["global_step"], last("a")["global_step"]) == (BATCHES, STEPS)
 

@@ -144,13 +144,14 @@ def test_key_encoder_moves_once_per_optimizer_step(videos, tmp_path):
     assert model.queue.count == 24
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_stop_and_resume_equals_not_stopping(videos, tmp_path, workers):
+@pytest.mark.parametrize(("workers", "accumulate"), [(0, 1), (2, 1), (2, 2)])
+def test_stop_and_resume_equals_not_stopping(videos, tmp_path, workers, accumulate):
     """In mid-epoch: weights, queue, momentum, optimizer, schedule, order of videos and views all go on."""
     whole = Record()
     settings = {"num_workers": workers}
     complete = tubelet_contrast()
-    trainer(tmp_path / "whole", whole).fit(complete, data(videos, **settings))
+    gather = {"accumulate_grad_batches": accumulate}
+    trainer(tmp_path / "whole", whole, **gather).fit(complete, data(videos, **settings))
 
     class Crash(Callback):
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
@@ -160,10 +161,10 @@ def test_stop_and_resume_equals_not_stopping(videos, tmp_path, workers):
     parts = Record()
     checkpoint = ModelCheckpoint(dirpath=tmp_path, every_n_train_steps=1, save_last=True, save_top_k=0)
     with pytest.raises(RuntimeError, match="killed"):
-        trainer(tmp_path, parts, checkpoint, Crash()).fit(tubelet_contrast(), data(videos, **settings))
+        trainer(tmp_path, parts, checkpoint, Crash(), **gather).fit(tubelet_contrast(), data(videos, **settings))
     resumed = tubelet_contrast()
-    trainer(tmp_path, parts).fit(resumed, data(videos, **settings), ckpt_path=tmp_path / "last.ckpt")
-    assert len(whole.losses) == 6
+    trainer(tmp_path, parts, **gather).fit(resumed, data(videos, **settings), ckpt_path=tmp_path / "last.ckpt")
+    assert len(whole.losses) == 6 * accumulate
     assert parts.losses == whole.losses
     for name, value in complete.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[name], value, rtol=0, atol=0, msg=name)
