@@ -1,6 +1,7 @@
 """What a Trainer does around any method."""
 
 from callbacks.class_accuracy_writer import ClassAccuracyWriter
+from callbacks.data_wait import DataWait
 from callbacks.detection_timeline import DetectionTimeline
 from callbacks.detection_writer import DetectionWriter
 from callbacks.feature_map import FeatureMap
@@ -14,6 +15,7 @@ from callbacks.tubelet_pictures import TubeletPictures
 
 __all__ = [
     "ClassAccuracyWriter",
+    "DataWait",
     "DetectionTimeline",
     "DetectionWriter",
     "FeatureMap",

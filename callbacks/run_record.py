@@ -181,7 +181,7 @@ class RunRecord(Callback):
         if not trainer.is_last_batch:
             raise Interrupted(signum)
         if trainer.checkpoint_callback:  # in case that there is no time for the rest
-            trainer.save_checkpoint(self.folder / "checkpoints" / "last.ckpt")
+            trainer.save_checkpoint(self.folder / "checkpoints" / LAST)
             self._saved_step = None  # what follows is not in it
 
     def _agreed_signal(self, trainer: Trainer) -> int:

@@ -4,8 +4,9 @@ import os
 import signal
 import sys
 import threading
+import time
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
@@ -44,9 +45,22 @@ class TrainLoader(Loader):
 
     Attributes:
         noun: what messages call the samples.
+        seconds_waited: how long its batches were waited for, since it was made.
     """
 
     noun = "samples"
+    seconds_waited = 0.0
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        """Yield the batches, and measure how long each one was waited for."""
+        batches = super().__iter__()
+        while True:
+            start = time.perf_counter()
+            batch = next(batches, None)
+            self.seconds_waited += time.perf_counter() - start
+            if batch is None:
+                return
+            yield batch
 
     def state_dict(self) -> dict[str, int]:
         """Return what the order of samples depends on."""
