@@ -103,12 +103,12 @@ class TemporalConvolution(nn.Module):
 class GraphConvolution(nn.Module):
     """Sum over three graphs; each is fixed (A), plus learnt (``PA``), plus attention between the sample's joints."""
 
-    graph: Tensor
+    adjacency: Tensor  # "graph" is what exported programs call their own
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         embedding = out_channels // EMBEDDING_SHARE
-        self.register_buffer("graph", directed_graph(), persistent=False)
+        self.register_buffer("adjacency", directed_graph(), persistent=False)
         self.PA = nn.Parameter(torch.full((SUBSETS, NUM_JOINTS, NUM_JOINTS), 1e-6))
         self.conv_a, self.conv_b = (
             nn.ModuleList(nn.Conv2d(in_channels, embedding, 1) for _ in range(SUBSETS)) for _ in range(2)
@@ -131,10 +131,10 @@ class GraphConvolution(nn.Module):
         first = (*self.conv_a, *self.conv_b)
         embedded = functional.conv2d(maps, torch.cat(_all(first, "weight")), torch.cat(_all(first, "bias")))
         # float (N, 3, C'' T, V) each
-        sources, targets = embedded.view(len(maps), 2, SUBSETS, -1, maps.shape[3]).unbind(1)
+        sources, targets = embedded.view(maps.shape[0], 2, SUBSETS, -1, maps.shape[3]).unbind(1)
         attention = (sources / sources.shape[2]).mT @ targets
-        graphs = attention.softmax(-2) + (self.graph + self.PA)  # (N, 3, V, V)
-        gathered = (maps.flatten(1, 2).unsqueeze(1) @ graphs).view(len(maps), -1, *maps.shape[2:])  # (N, 3 C, T, V)
+        graphs = attention.softmax(-2) + (self.adjacency + self.PA)  # (N, 3, V, V)
+        gathered = (maps.flatten(1, 2).unsqueeze(1) @ graphs).view(maps.shape[0], -1, *maps.shape[2:])  # (N, 3 C, T, V)
         weights = torch.cat(_all(tuple(self.conv_d), "weight"), dim=1)
         bias = torch.stack(_all(tuple(self.conv_d), "bias")).sum(0)
         output: Tensor = self.bn(functional.conv2d(gathered, weights, bias))

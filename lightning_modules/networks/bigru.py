@@ -91,7 +91,7 @@ class SideBySideGRU(nn.GRU):
             The last layer's outputs, float (B, T, 2 hidden_size), and all final states, (2 num_layers, B, hidden_size).
         """
         assert hx is None, "states other than zeros are not supported"
-        start = input.new_zeros(1, len(input), self.hidden_size)
+        start = input.new_zeros(1, input.shape[0], self.hidden_size)
         states = []
         for layer in range(self.num_layers):
             outputs = []
