@@ -54,6 +54,8 @@ class Exported:
     def __str__(self) -> str:
         """One line: how far the file is from its source."""
         batches = " and ".join(map(str, self.batches))
+        if self.scale == 0:
+            return f"not checked: on random input, {batches} x {'x'.join(map(str, self.shape))}, all outputs are 0"
         return (
             f"checked on random input, {batches} x {'x'.join(map(str, self.shape))}: outputs differ by at most "
             f"{self.difference:.1e}, the largest is {self.scale:.2g}"

@@ -3,6 +3,8 @@
 import importlib.util
 from typing import Any, NoReturn
 
+__all__ = ["HubMixin"]
+
 if importlib.util.find_spec("huggingface_hub") is not None:
     from huggingface_hub import PyTorchModelHubMixin as HubMixin
 else:

@@ -47,7 +47,11 @@ def model_card(
         'network = ZooNetwork.from_pretrained("FOLDER")\n'
         "output = network(network.preprocessing(clip))\n```",
         f"## Input\n\n{prepared.modality}, {prepared.layout}, each {shape}"
-        + (f", mean {_numbers(prepared.mean)}, std {_numbers(prepared.std)}." if hasattr(prepared, "mean") else "."),
+        + (
+            f", mean {_numbers(prepared.mean)}, std {_numbers(prepared.std)}."
+            if isinstance(prepared, Preprocessing)
+            else "."
+        ),
     ]
     if config["num_classes"]:
         names = ", ".join(config["classes"]) or "their names are not known"

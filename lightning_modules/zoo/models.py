@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from lightning_modules.networks import AGCN, HCN, I3D, R3D, STGCN, BiGRU, Network, R2Plus1D, ResNet3D, ResNeXt3D
+from lightning_modules.views.clip import IMAGENET_MEAN, IMAGENET_STD
 from lightning_modules.views.multimodal import DEFAULTS
 from lightning_modules.weights.importers.severe import PREPROCESSING as TWO_SECONDS
 from lightning_modules.weights.preprocessing import Preprocessing
@@ -30,10 +31,9 @@ class Model:
     about: str
 
 
-_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-_CLIP = Preprocessing(num_frames=16, crop_size=112, short_side=128, **_IMAGENET)
-_LARGE_CLIP = Preprocessing(num_frames=16, crop_size=224, short_side=256, **_IMAGENET)
-_SMALL_CLIP = Preprocessing(num_frames=8, crop_size=32, short_side=36, **_IMAGENET)
+_CLIP = Preprocessing(num_frames=16, crop_size=112, short_side=128, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+_LARGE_CLIP = Preprocessing(num_frames=16, crop_size=224, short_side=256, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+_SMALL_CLIP = Preprocessing(num_frames=8, crop_size=32, short_side=36, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 _SMALL_GREY = Preprocessing(
     num_frames=16,
     crop_size=40,

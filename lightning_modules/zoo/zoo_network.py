@@ -142,7 +142,9 @@ class ZooNetwork(nn.Module, HubMixin):
         super()._save_pretrained(save_directory)
 
     @classmethod
-    def _load_as_safetensor(cls, model: "ZooNetwork", model_file: str, map_location: str, strict: bool) -> "ZooNetwork":
+    def _load_as_safetensor(  # type: ignore[override]  # the mixin's own type is that of no particular class
+        cls, model: "ZooNetwork", model_file: str, map_location: str, strict: bool
+    ) -> "ZooNetwork":
         try:
             tensors = load_file(model_file, device=map_location)
             model.to(map_location).load_state_dict(tensors)
