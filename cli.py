@@ -20,7 +20,7 @@ SUBCOMMANDS = {
     "summary": "print mean and standard deviation of runs that are there",
     "prepare": "preprocess a dataset once, into files that its data module reads",
     "fuse": "average the scores that several runs predicted",
-    "export": "turn a checkpoint into a safetensors file of the network alone",
+    "export": "turn a checkpoint into a file of the network alone: safetensors, ONNX or torch.export",
     "weights": "say what a weights file is and what of it would load; or list the published ones",
     "curves": "draw a logged number, such as the loss, of several runs in one picture",
     "severe": "evaluate weights on the SEVERE benchmark, and report the results beside the published ones",
@@ -196,23 +196,14 @@ def export(arguments: list[str]) -> int:
     Returns:
         Exit code, as of ``main``.
     """
-    parser = argparse.ArgumentParser("lightning export", description=SUBCOMMANDS["export"], exit_on_error=False)
-    parser.add_argument(
-        "--checkpoint", type=Path, help="a checkpoint of a run, e.g. runs/tubelet/checkpoints/last.ckpt"
-    )
-    parser.add_argument("--out", type=Path, help="the file to write, e.g. model.safetensors")
-    options = parse(parser, arguments, "it takes --checkpoint FILE and --out FILE")
-    if options.checkpoint is None or options.out is None:
-        return complain("export needs --checkpoint FILE and --out FILE", 2)
-    from lightning_modules.weights.export import export as write
+    from configs.export import export as run
 
     try:
-        header = write(options.checkpoint, options.out)
+        return run(arguments)
+    except configs.ConfigError:
+        raise
     except (ValueError, OSError) as error:
         return complain(str(error), 1)
-    size = options.out.stat().st_size / 2**20
-    print(f"wrote {options.out}, {size:.1f} MiB: {header.get('architecture')} of {header.get('method')}")
-    return 0
 
 
 def fuse(arguments: list[str]) -> int:

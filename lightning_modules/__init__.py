@@ -1,4 +1,4 @@
-"""The methods, each a LightningModule, and how to take a pretrained network out of one."""
+"""The methods, each a LightningModule, and how to take a pretrained network out of one or build one by name."""
 
 from lightning_modules.action_detection import ActionDetection
 from lightning_modules.action_recognition import ActionRecognition
@@ -14,6 +14,7 @@ from lightning_modules.temporal_contrast import TemporalContrast
 from lightning_modules.tube_detection import TubeDetection
 from lightning_modules.tubelet_contrast import TubeletContrast
 from lightning_modules.weights.pretrained import load_pretrained
+from lightning_modules.zoo import create_network, list_networks
 
 __all__ = [
     "RC3D",
@@ -29,5 +30,7 @@ __all__ = [
     "TemporalContrast",
     "TubeDetection",
     "TubeletContrast",
+    "create_network",
+    "list_networks",
     "load_pretrained",
 ]

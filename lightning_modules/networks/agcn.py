@@ -111,12 +111,12 @@ class TemporalConvolution(nn.Module):
 class GraphConvolution(nn.Module):
     """Sum over three graphs; each is fixed (A), plus learnt (``PA``), plus attention between the sample's joints."""
 
-    graph: Tensor
+    adjacency: Tensor  # "graph" is what exported programs call their own
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         embedding = out_channels // EMBEDDING_SHARE
-        self.register_buffer("graph", directed_graph(), persistent=False)
+        self.register_buffer("adjacency", directed_graph(), persistent=False)
         self.PA = nn.Parameter(torch.full((SUBSETS, NUM_JOINTS, NUM_JOINTS), 1e-6))
         self.conv_a, self.conv_b = (
             nn.ModuleList(nn.Conv2d(in_channels, embedding, 1) for _ in range(SUBSETS)) for _ in range(2)
@@ -143,7 +143,7 @@ class GraphConvolution(nn.Module):
         embedded = embedded.view(samples, 2, SUBSETS, -1, joints, frames).permute(1, 0, 2, 4, 5, 3).flatten(4)
         sources, targets = embedded.unbind(0)
         attention = (sources / sources.shape[3]) @ targets.mT
-        graphs = attention.softmax(-2) + (self.graph + self.PA)  # (N, 3, V, V)
+        graphs = attention.softmax(-2) + (self.adjacency + self.PA)  # (N, 3, V, V)
         # each joint's sums over its neighbours in the three graphs, (N, 3 V, T C) in memory
         gathered = graphs.mT.flatten(1, 2) @ maps.permute(0, 2, 3, 1).reshape(samples, joints, -1)
         # an image of three rows, which the kernel covers: one product sums over subsets and channels

@@ -108,7 +108,7 @@ class SideBySideGRU(nn.GRU):
         """Outputs of a cell, float (B, T, hidden_size), and its final state, (1, B, hidden_size)."""
         input = input.to(dtype or input.dtype)
         weights: list[Tensor] = [weight.to(dtype or weight.dtype) for weight in cell]
-        start = input.new_zeros(1, len(input), self.hidden_size)
+        start = input.new_zeros(1, input.shape[0], self.hidden_size)
         # cuDNN keeps what a backward pass needs only if it is told that this is training.
         output, state = torch.gru(input, start, weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
         return output, state

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lightning_modules.networks.norm import Norm, NormLayer
-from lightning_modules.networks.video_network import zero_mean_over_time
+from lightning_modules.networks.video_network import check_in_channels, zero_mean_over_time
 from lightning_modules.networks.video_resnet import VideoResNet
 
 Shortcut = Literal["A", "B"]
@@ -48,11 +48,9 @@ class HaraResNet(VideoResNet):
             motion_stem,
             expansion,
         )
-        if in_channels < 1:
-            raise ValueError(f"in_channels={in_channels} must be positive: 3 for RGB and depth, 2 for optical flow")
         if shortcut not in ("A", "B"):
             raise ValueError(f"shortcut={shortcut!r} must be A or B")
-        self.in_channels = in_channels
+        self.in_channels = check_in_channels(in_channels)
         self.shortcut = shortcut
         self.max_pool = max_pool
         self.conv1 = nn.Conv3d(

@@ -72,7 +72,7 @@ class HCN(SkeletonNetwork):
         check_skeleton(skeleton)
         if skeleton.shape[2] != self.num_frames:
             raise ValueError(f"this HCN takes {self.num_frames} frames, got {skeleton.shape[2]}: set its num_frames")
-        batch_size = len(skeleton)
+        batch_size = skeleton.shape[0]
         position = skeleton.permute(4, 0, 1, 2, 3).flatten(0, 1)  # (M * B, 3, T, V)
         movement = functional.interpolate(position.diff(dim=2), size=position.shape[2:], mode="bilinear")
         # Joints become channels behind conv2, and its channels the image's width.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.networks.norm import Norm, NormLayer, check_norm, norm_3d
-from lightning_modules.networks.video_network import VideoNetwork, zero_mean_over_time
+from lightning_modules.networks.video_network import VideoNetwork, check_in_channels, zero_mean_over_time
 
 # Channels of an inception block: branch 0; branch 1 before and after its 3x3x3; branch 2 likewise; branch 3.
 _MIXED = {
@@ -37,9 +37,10 @@ class I3D(VideoNetwork):
         batch_norm_eps: Added to the variance of each norm.
         motion_stem: Start with kernels in the first convolution that have zero mean over time, so that they answer to
             change only. The published network does not.
+        in_channels: Of the clips: 3 for RGB and for depth, 2 for optical flow.
 
     Raises:
-        ValueError: ``width_multiplier`` is not positive, or the norm is unknown.
+        ValueError: ``width_multiplier`` or the number of channels is not positive, or the norm is unknown.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class I3D(VideoNetwork):
         samples_per_norm: int | None = None,
         batch_norm_eps: float = 1e-5,
         motion_stem: bool = False,
+        in_channels: int = 3,
     ) -> None:
         check_norm(norm, samples_per_norm)
         if width_multiplier <= 0:
@@ -59,6 +61,7 @@ class I3D(VideoNetwork):
 
         mixed = {name: scaled(*channels) for name, channels in _MIXED.items()}
         super().__init__(feature_dim=_out_channels(mixed["5c"]))
+        self.in_channels = check_in_channels(in_channels)
         self.width_multiplier = width_multiplier
         self.norm = norm
         self.samples_per_norm = samples_per_norm
@@ -67,7 +70,7 @@ class I3D(VideoNetwork):
 
         norm_layer = partial(norm_3d, norm=norm, samples_per_norm=samples_per_norm, eps=batch_norm_eps)
         first, second = scaled(64, 192)
-        self.conv3d_1a_7x7 = Unit(3, first, 7, norm_layer, stride=2)
+        self.conv3d_1a_7x7 = Unit(in_channels, first, 7, norm_layer, stride=2)
         self.maxPool3d_2a_3x3 = _same_pool((1, 3, 3), (1, 2, 2))
         self.conv3d_2b_1x1 = Unit(first, first, 1, norm_layer)
         self.conv3d_2c_3x3 = Unit(first, second, 3, norm_layer)

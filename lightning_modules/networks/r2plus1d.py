@@ -6,7 +6,7 @@ from torch import nn
 
 from lightning_modules.networks.norm import Norm, NormLayer
 from lightning_modules.networks.split_convolution import SplitConvolution
-from lightning_modules.networks.video_network import zero_mean_over_time
+from lightning_modules.networks.video_network import check_in_channels, zero_mean_over_time
 from lightning_modules.networks.video_resnet import BasicBlock, VideoResNet
 
 
@@ -33,9 +33,10 @@ class R2Plus1D(VideoResNet):
         dilated_last_stage: Make the first convolution of the last stage one 3x3x3 kernel that takes every other frame,
             and its default temporal stride 1, so that twice the frames stay: the network of TCLR (Dave et al. 2022,
             arXiv:2101.07974), DAVEISHAN/TCLR tclr_pretraining/model.py.
+        in_channels: Of the clips: 3 for RGB and for depth, 2 for optical flow.
 
     Raises:
-        ValueError: Not one positive number a stage, a stem stride below 1, or an unknown norm.
+        ValueError: Not one positive number a stage, a stem stride or number of channels below 1, or an unknown norm.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class R2Plus1D(VideoResNet):
         batch_norm_eps: float = 1e-5,
         motion_stem: bool = False,
         dilated_last_stage: bool = False,
+        in_channels: int = 3,
     ) -> None:
         super().__init__(
             widths,
@@ -64,11 +66,12 @@ class R2Plus1D(VideoResNet):
             motion_stem,
             dilated_last_stage=dilated_last_stage,
         )
+        self.in_channels = check_in_channels(in_channels)
         self.stem_width = max(1, 45 * widths[0] // 64) if stem_width is None else stem_width
         temporal = nn.Conv3d(self.stem_width, widths[0], kernel_size=(3, 1, 1), padding=(1, 0, 0), bias=False)
         self.stem = SplitConvolution(
             nn.Conv3d(
-                3,
+                in_channels,
                 self.stem_width,
                 kernel_size=(1, 7, 7),
                 stride=(1, stem_stride, stem_stride),

@@ -5,7 +5,7 @@ from functools import partial
 from torch import nn
 
 from lightning_modules.networks.norm import Norm, NormLayer
-from lightning_modules.networks.video_network import zero_mean_over_time
+from lightning_modules.networks.video_network import check_in_channels, zero_mean_over_time
 from lightning_modules.networks.video_resnet import BasicBlock, VideoResNet
 
 
@@ -25,9 +25,10 @@ class R3D(VideoResNet):
         motion_stem: Start with kernels in the stem that have zero mean over time, so that they answer to change only.
             The published networks do not.
         dilated_last_stage: See `lightning_modules.networks.R2Plus1D`; here the kernel has its usual shape.
+        in_channels: Of the clips: 3 for RGB and for depth, 2 for optical flow.
 
     Raises:
-        ValueError: Not one positive number a stage, a stem stride below 1, or an unknown norm.
+        ValueError: Not one positive number a stage, a stem stride or number of channels below 1, or an unknown norm.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class R3D(VideoResNet):
         batch_norm_eps: float = 1e-5,
         motion_stem: bool = False,
         dilated_last_stage: bool = False,
+        in_channels: int = 3,
     ) -> None:
         super().__init__(
             widths,
@@ -55,8 +57,14 @@ class R3D(VideoResNet):
             motion_stem,
             dilated_last_stage=dilated_last_stage,
         )
+        self.in_channels = check_in_channels(in_channels)
         convolution = nn.Conv3d(
-            3, widths[0], kernel_size=(3, 7, 7), stride=(1, stem_stride, stem_stride), padding=(1, 3, 3), bias=False
+            in_channels,
+            widths[0],
+            kernel_size=(3, 7, 7),
+            stride=(1, stem_stride, stem_stride),
+            padding=(1, 3, 3),
+            bias=False,
         )
         self.stem = nn.Sequential(convolution, self.norm_layer(widths[0]), nn.ReLU(inplace=True))
         self.add_layers(partial(BasicBlock, _full_convolution))

@@ -23,7 +23,7 @@ class STGCN(SkeletonNetwork):
         ValueError: Not three positive numbers of blocks, or a width below 1.
     """
 
-    graph: Tensor
+    adjacency: Tensor  # "graph" is what exported programs call their own
 
     def __init__(self, width: int = 64, blocks: tuple[int, int, int] = (4, 3, 3), dropout: float = 0.5) -> None:
         if width < 1 or len(blocks) != 3 or min(blocks) < 1:
@@ -32,7 +32,7 @@ class STGCN(SkeletonNetwork):
         self.width = width
         self.blocks = (blocks[0], blocks[1], blocks[2])
         self.dropout = dropout
-        self.register_buffer("graph", distance_graph(), persistent=False)
+        self.register_buffer("adjacency", distance_graph(), persistent=False)
         self.data_bn = nn.BatchNorm1d(3 * NUM_JOINTS)
         layers: list[nn.Module] = []
         channels = 3
@@ -42,7 +42,7 @@ class STGCN(SkeletonNetwork):
                 layers.append(Block(channels, width << group, stride, dropout if layers else None))
                 channels = width << group
         self.st_gcn_networks = nn.ModuleList(layers)
-        self.edge_importance = nn.ParameterList(torch.ones_like(self.graph) for _ in layers)
+        self.edge_importance = nn.ParameterList(torch.ones_like(self.adjacency) for _ in layers)
 
     def forward(self, skeleton: Tensor) -> Tensor:
         """Features of sequences.
@@ -61,7 +61,7 @@ class STGCN(SkeletonNetwork):
         rows = self.data_bn(skeleton.permute(0, 4, 3, 1, 2).reshape(batch_size * people, -1, frames))
         maps = rows.view(batch_size * people, joints, channels, frames).permute(0, 2, 3, 1).contiguous()
         for block, importance in zip(self.st_gcn_networks, self.edge_importance, strict=True):
-            maps = block(maps, self.graph * importance)
+            maps = block(maps, self.adjacency * importance)
         feature: Tensor = maps.mean(dim=(2, 3)).unflatten(0, (batch_size, people)).mean(1)
         return feature
 

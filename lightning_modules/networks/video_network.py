@@ -128,6 +128,17 @@ class VideoNetwork(Network):
             )
 
 
+def check_in_channels(in_channels: int) -> int:
+    """The number of channels, once it is known to be one.
+
+    Raises:
+        ValueError: It is not positive.
+    """
+    if in_channels < 1:
+        raise ValueError(f"in_channels={in_channels} must be positive: 3 for RGB and depth, 2 for optical flow")
+    return in_channels
+
+
 def zero_mean_over_time(convolution: nn.Module) -> None:
     """Make an initial 3D kernel answer to change only: subtract its mean over time.
 

@@ -70,6 +70,16 @@ class Preprocessing:
             return "depth"
         return "rgb" if self.flow_bound is None else "flow"
 
+    @property
+    def layout(self) -> str:
+        """Axes of what the network takes."""
+        return "(B, C, T, H, W)"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one prepared clip: (C, T, H, W)."""
+        return (len(self.mean), self.num_frames, self.crop_size, self.crop_size)
+
     def batched(self, clip: Tensor) -> Tensor:
         """Check one clip or a batch of clips, and make a batch of it.
 

@@ -245,7 +245,7 @@ def test_its_checkpoint_is_weights_for_others(videos, tmp_path):
     assert report.format == "checkpoint" and report.fresh == ()
     for other in (fresh, model("batch", weights=str(file)).networks[0]):
         torch.testing.assert_close(other.state_dict(), expected, rtol=0, atol=0)
-    header = export(file, tmp_path / "network.safetensors")
+    header = export(file, tmp_path / "network.safetensors").header
     assert (header["method"], header["data"]) == ("ActionRecognition", "KineticsDataModule")
     exported, preprocessing = load_pretrained(tmp_path / "network.safetensors")
     torch.testing.assert_close(exported.state_dict(), expected, rtol=0, atol=0)

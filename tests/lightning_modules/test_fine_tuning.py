@@ -199,7 +199,7 @@ def test_its_checkpoints_give_classes_networks_and_exports(tmp_path):
     fresh = gcn()
     load_weights(fresh, tmp_path / "last.ckpt")
     torch.testing.assert_close(fresh.state_dict(), model.networks[1].state_dict(), rtol=0, atol=0)
-    header = export(tmp_path / "last.ckpt", tmp_path / "network.safetensors")
+    header = export(tmp_path / "last.ckpt", tmp_path / "network.safetensors").header
     assert (header["architecture"], header["method"], header["data"]) == (
         "BiGRU",
         "FineTuning",

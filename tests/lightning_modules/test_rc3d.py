@@ -386,7 +386,7 @@ def test_its_backbone_is_found_in_a_checkpoint(tmp_path):
     run.save_checkpoint(tmp_path / "detector.ckpt")
     start = detector(weights=str(tmp_path / "detector.ckpt"))
     torch.testing.assert_close(start.network.state_dict(), model.network.state_dict())
-    exported = export(tmp_path / "detector.ckpt", tmp_path / "network.safetensors")
+    exported = export(tmp_path / "detector.ckpt", tmp_path / "network.safetensors").header
     assert (exported["architecture"], exported["method"]) == ("R3D", "RC3D")
 
 

@@ -404,7 +404,8 @@ def test_show_and_list_know_the_catalogue(tmp_path, capsys, monkeypatch) -> None
     assert len(lines) == 1 + len(catalogue.CATALOGUE) and lines[0].startswith("name ")
     at = lines[0].index("on disk")
     there = {line.split()[0] for line in lines[1:] if line[at:].startswith("yes ")}
-    assert there == {"tclr/r2plus1d_18_kinetics400"}
+    shipped = {name for name, entry in catalogue.CATALOGUE.items() if entry.shipped}
+    assert there == {"tclr/r2plus1d_18_kinetics400"} | shipped and len(shipped) == 6
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_own_checkpoint_fills_each_network_and_is_exported(tmp_path) -> None:
         report = load_weights(network := build(), path)
         assert report.format == "checkpoint" and "queues.0.keys" in report.dropped
         torch.testing.assert_close(features(network), features(source), rtol=0, atol=0)
-    header = export(path, tmp_path / "gcn.safetensors")
+    header = export(path, tmp_path / "gcn.safetensors").header
     assert header["architecture"] == "AGCN"
     load_weights(network := gcn(), tmp_path / "gcn.safetensors")
     torch.testing.assert_close(features(network), features(sources[2]), rtol=0, atol=0)

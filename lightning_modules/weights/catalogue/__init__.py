@@ -1,11 +1,14 @@
-"""Published weights: where they come from and what was reported of them. Nothing here is downloaded."""
+"""Published weights, and small ones that come with the package: where they are from and what was reported of them.
+
+Nothing here is downloaded.
+"""
 
 import difflib
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from lightning_modules.weights.catalogue import hara, severe, torchvision, tubelet_contrast
+from lightning_modules.weights.catalogue import embedded, hara, severe, torchvision, tubelet_contrast
 from lightning_modules.weights.catalogue.entry import Entry
 from lightning_modules.weights.header import WeightsError
 
@@ -14,11 +17,14 @@ CATALOGUE: Mapping[str, Entry] = {
     **severe.ENTRIES,
     **torchvision.ENTRIES,
     **hara.ENTRIES,
+    **embedded.ENTRIES,
 }
 
 
 def place(entry: Entry, folder: Path | None = None) -> Path:
     """Where the file of an entry is kept, whether or not it is there; ``folder`` as of `locate`."""
+    if entry.shipped is not None:
+        return entry.shipped
     return (folder or Path("~/.cache/video-efficient-zoo").expanduser()) / entry.file_name
 
 
@@ -55,7 +61,6 @@ def locate(source: str | Path, folder: Path | None = None) -> Path:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if not digest.startswith(entry.sha256):
-            raise WeightsError(
-                f"{path} is not {source}: its SHA-256 is {digest}, not {entry.sha256}...; fetch {entry.origin} again"
-            )
+            remedy = "install the package again" if entry.shipped else f"fetch {entry.origin} again"
+            raise WeightsError(f"{path} is not {source}: its SHA-256 is {digest}, not {entry.sha256}...; {remedy}")
     return path

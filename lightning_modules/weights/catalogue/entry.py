@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from lightning_modules.weights.importers.importer import PublishedNetwork
 
@@ -23,6 +24,7 @@ class Entry:
         format: Importer that reads it.
         reported: Numbers that the source or the thesis reports by data set, percent but for errors; none is rerun here.
         inside: Path inside the file that the link leads to, where that is an archive.
+        shipped: The file, where it comes with this package.
     """
 
     file_name: str
@@ -37,10 +39,13 @@ class Entry:
     format: str
     reported: Mapping[str, float] = field(default_factory=dict)
     inside: str | None = None
+    shipped: Path | None = None
 
     @property
     def origin(self) -> str | None:
-        """Where the file is to be fetched, ``None`` where its source has not published it."""
+        """Where the file is to be had, ``None`` where its source has not published it."""
+        if self.shipped is not None:
+            return "comes with this package"
         return self.url if self.inside is None else f"{self.url}, an archive with {self.inside}"
 
     def rows(self) -> list[tuple[str, str]]:

@@ -59,7 +59,7 @@ def _with_channels(network: VideoNetwork, tensors: Mapping[str, Tensor]) -> dict
     kernel = tensors.get(stem)
     if kernel is None or kernel.ndim != 5 or kernel.shape[1] == network.in_channels:
         return dict(tensors)
-    shared = kernel.sum(1, keepdim=True) / network.in_channels
+    shared = kernel.float().sum(1, keepdim=True) / network.in_channels
     return {**tensors, stem: shared.expand(-1, network.in_channels, -1, -1, -1).clone()}
 
 
