@@ -83,7 +83,7 @@ def _batch_norm(
     images = input.ndim == 5 and input.is_contiguous(memory_format=torch.channels_last_3d)
     rows = input.transpose(1, 2).flatten(0, 1) if images else input  # (B * T, C, H, W), the same memory
     rows = functional.batch_norm(rows, mean, variance, module.weight, module.bias, training, momentum, module.eps)
-    return rows.view(len(input), -1, *rows.shape[1:]).transpose(1, 2) if images else rows
+    return rows.view(input.shape[0], -1, *rows.shape[1:]).transpose(1, 2) if images else rows
 
 
 class SplitBatchNorm3d(nn.BatchNorm3d):
