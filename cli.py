@@ -14,7 +14,8 @@ SUBCOMMANDS = {
     "fit": "train a method, or go on with a run",
     "validate": "evaluate on the validation split",
     "test": "evaluate on the test split",
-    "predict": "write down what the method says of each video",
+    "predict": "write down what the method says of each video; with --input of any files, by --checkpoint alone",
+    "search": "find the videos of a folder that are nearest to one",
     "repeat": "run the same fit with several seeds, and print mean and standard deviation",
     "summary": "print mean and standard deviation of runs that are there",
     "prepare": "preprocess a dataset once, into files that its data module reads",
@@ -49,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
         hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(SUBCOMMANDS)}"
         return complain(f"no subcommand '{subcommand}'; {hint}", 2)
     try:
+        if subcommand == "search" or (subcommand == "predict" and any(a.split("=")[0] == "--input" for a in rest)):
+            return look(subcommand, rest)
         if subcommand == "prepare":
             return prepare(rest)
         if subcommand == "fuse":
@@ -530,6 +533,27 @@ def analyse(arguments: list[str]) -> int:
 
     try:
         return run(arguments)
+    except configs.ConfigError:
+        raise
+    except (ValueError, OSError) as error:
+        return complain(str(error), 1)
+
+
+def look(subcommand: str, arguments: list[str]) -> int:
+    """Predict or search in any files.
+
+    Args:
+        subcommand: predict or search.
+        arguments: those after the subcommand.
+
+    Returns:
+        Exit code, as of ``main``.
+    """
+    sys.path.append(os.getcwd())  # as in train
+    from configs.prediction.command import predict, search
+
+    try:
+        return predict(arguments) if subcommand == "predict" else search(arguments)
     except configs.ConfigError:
         raise
     except (ValueError, OSError) as error:
