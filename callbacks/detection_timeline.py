@@ -166,8 +166,28 @@ def _right(found: Detections, actions: Actions) -> np.ndarray:
     return (common.amax(1) >= 0.5).numpy()
 
 
-def draw_bar(axis: Axes, segment: list[float], lane: float, label: int, word: str, score: float, right: bool) -> None:
-    """Draw a segment, and on it as much of its class and score as fits."""
+def draw_bar(
+    axis: Axes,
+    segment: list[float],
+    lane: float,
+    label: int,
+    word: str,
+    score: float,
+    right: bool,
+    add_score: bool = True,
+) -> None:
+    """Draw a segment, and on it as much as fits of a word, its class by default, and its score.
+
+    Args:
+        axis: a time line.
+        segment: start and end.
+        lane: from 0, downwards.
+        label: class, which has a colour.
+        word: to write on it.
+        score: the lower, the paler.
+        right: whether it is right; hatched otherwise.
+        add_score: write the score behind the word, or only the class' number where there is no room.
+    """
     start, end = segment
     colour = class_colour(label)
     face = tuple(1 - (0.2 + 0.8 * score) * (1 - channel) for channel in colour)
@@ -182,7 +202,9 @@ def draw_bar(axis: Axes, segment: list[float], lane: float, label: int, word: st
         hatch=None if right else "////",
     )
     room = (end - start) / (axis.get_xlim()[1] / INCHES) / CHARACTER
-    texts = (word, str(label)) if score == 1 else (f"{word} {score:.2f}", word, str(label))
+    texts = [word]
+    if add_score:
+        texts = [word, str(label)] if score == 1 else [f"{word} {score:.2f}", word, str(label)]
     text = next((text for text in texts if len(text) <= room), "")
     axis.text(
         (start + end) / 2,

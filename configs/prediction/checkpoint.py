@@ -14,7 +14,7 @@ from configs.errors import explain
 from lightning_modules.rc3d import RC3D
 from lightning_modules.recognition import Recognition
 from lightning_modules.weights.files import CLASS_NAMES_KEY
-from lightning_modules.weights.header import HEADER_KEY, read_header
+from lightning_modules.weights.header import HEADER_KEY, read_header, read_preprocessing
 from lightning_modules.weights.preprocessing import Preprocessing
 
 RECIPE_KEY = "zoo_config"
@@ -82,10 +82,7 @@ def open_checkpoint(path: Path, names_file: Path | None = None) -> Checkpoint:
         ) from error
     header = content.get(HEADER_KEY)
     facts = read_header(header, str(path))["preprocessing"] if header is not None else {}
-    preprocessing = None
-    if facts:
-        lists = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
-        preprocessing = Preprocessing(**lists)
+    preprocessing = read_preprocessing(facts, str(path)) if facts else None
     names = _read_names(names_file) if names_file is not None else list(content.get(CLASS_NAMES_KEY) or ())
     count = _num_classes(method)
     if names_file is not None and len(names) != count:

@@ -38,7 +38,7 @@ def predict(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path, help="folder to write")
     parser.add_argument("--top", type=int, default=5, help="classes that are listed and drawn (default: 5)")
     parser.add_argument("--hop", type=float, help="seconds from a clip to the next (default: half a clip)")
-    parser.add_argument("--min_score", type=float, default=0.2, help="of detections that are drawn (default: 0.2)")
+    parser.add_argument("--min_score", type=float, default=0.2, help="of detections that are shown (default: 0.2)")
     parser.add_argument("--video", action="store_true", help="write annotated videos/NAME.mp4 instead of pictures")
     options, _ = parse(parser, arguments)
     _require(options, "predict", ("checkpoint", "input", "out"), EXAMPLE)
@@ -55,7 +55,7 @@ def predict(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print(f"stopped; the same command goes on in {options.out}")
         return 130
-    _print_table(outcome.lines[:MOST_SHOWN])
+    _print_table(outcome.lines[:MOST_SHOWN], options.min_score)
     more = f", {outcome.earlier:,} of them earlier" if outcome.earlier else ""
     print(f"{of_number(predictor.noun, len(outcome.lines))} in {options.out / LINES}{more}")
     if outcome.broken:
@@ -124,9 +124,8 @@ def search(arguments: list[str]) -> int:
     rows = [f"{rank},{hit.similarity:.6f},{_quoted(str(hit.path))}" for rank, hit in enumerate(hits, 1)]
     write_whole(sheet.with_suffix(".csv"), "\n".join(["rank,cosine,path", *rows, ""]).encode(errors="surrogateescape"))
     write_picture(sheet, searching.draw(predictor, options.query, hits))
-    print(
-        f"searched {of_number(predictor.noun, len(index))} in {seconds:.2f} s, the query's feature included; wrote {sheet}"
-    )
+    number = of_number(predictor.noun, len(index))
+    print(f"searched {number} in {seconds:.2f} s, the query's feature included; wrote {sheet}")
     return 1 if broken else 0
 
 
@@ -160,7 +159,7 @@ def _predictor(options: argparse.Namespace) -> Any:  # noqa: ANN401 - imported l
     return choose_predictor(checkpoint, options.batch_size)
 
 
-def _print_table(lines: list[dict[str, Any]]) -> None:
+def _print_table(lines: list[dict[str, Any]], min_score: float) -> None:
     """Print what is said of each video."""
     from rich.console import Console
     from rich.table import Table
@@ -173,7 +172,7 @@ def _print_table(lines: list[dict[str, Any]]) -> None:
         if "top" in line:
             said = ", ".join(f"{one['class']} {100 * one['score']:.0f} %" for one in line["top"][:3])
         else:
-            found = line.get("detections", [])
+            found = [one for one in line.get("detections", []) if one["score"] >= min_score]
             said = ", ".join(f"{one['class']} {one['start']:.1f}-{one['end']:.1f} s" for one in found[:3])
             said = f"{len(found)} detections: {said}" if found else "nothing"
         table.add_row(Text(line["name"]), f"{line['seconds']:.1f}", Text(said))

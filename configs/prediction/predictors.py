@@ -206,7 +206,7 @@ class SkeletonPredictor(Predictor):
         sequence, frames = read_skeleton(path, self.tracked)
         step = self.window // 2 if hop is None else max(round(hop * KINECT_FPS), 1)
         parts, lengths, times = skeleton_windows(sequence, frames, self.window, step)
-        split = [part.split(self.at_once) for part in (parts, lengths)]
+        split = [torch.split(part, self.at_once) for part in (parts, lengths)]
         judged = [self.judge({"skeleton": part, "num_frames": num}) for part, num in zip(*split, strict=True)]
         features, scores = zip(*judged, strict=True)
         whole = self._whole(sequence, frames)[1]
@@ -439,5 +439,5 @@ def _read(
         if depth is None:
             return frames
         distance = frames.mean(-1) * millimetres_per_level
-    near = np.where(distance > 0, (1 - distance / DEPTH_SHOWN).clip(0, 1), 0)
+    near = np.where(distance > 0, (1 - distance / DEPTH_SHOWN).clip(0, 1) ** 0.5, 0)
     return np.asarray((255 * near).astype(np.uint8)[..., None].repeat(3, -1))
