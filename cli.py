@@ -51,7 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
         return complain(f"no subcommand '{subcommand}'; {hint}", 2)
     try:
         if subcommand == "search" or (subcommand == "predict" and any(a.split("=")[0] == "--input" for a in rest)):
-            return look(subcommand, rest)
+            from configs.prediction.command import run
+
+            return run(subcommand, rest)
         if subcommand == "prepare":
             return prepare(rest)
         if subcommand == "fuse":
@@ -533,27 +535,6 @@ def analyse(arguments: list[str]) -> int:
 
     try:
         return run(arguments)
-    except configs.ConfigError:
-        raise
-    except (ValueError, OSError) as error:
-        return complain(str(error), 1)
-
-
-def look(subcommand: str, arguments: list[str]) -> int:
-    """Predict or search in any files.
-
-    Args:
-        subcommand: predict or search.
-        arguments: those after the subcommand.
-
-    Returns:
-        Exit code, as of ``main``.
-    """
-    sys.path.append(os.getcwd())  # as in train
-    from configs.prediction.command import predict, search
-
-    try:
-        return predict(arguments) if subcommand == "predict" else search(arguments)
     except configs.ConfigError:
         raise
     except (ValueError, OSError) as error:

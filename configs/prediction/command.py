@@ -1,6 +1,8 @@
 """The arguments of ``lightning predict --input`` and ``lightning search``."""
 
 import argparse
+import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,30 @@ from configs.severe_benchmark.command import make_parser, parse
 EXAMPLE = "as in: lightning predict --checkpoint runs/NAME/checkpoints/last.ckpt --input FOLDER --out DIR"
 SEARCH_EXAMPLE = "as in: lightning search --checkpoint FILE --index FOLDER --query VIDEO --out DIR"
 MOST_SHOWN = 20  # videos in the table
+
+
+def run(subcommand: str, arguments: list[str]) -> int:
+    """Predict or search.
+
+    Args:
+        subcommand: predict or search.
+        arguments: those after it.
+
+    Returns:
+        Exit code, as of ``cli.main``.
+
+    Raises:
+        ConfigError: an argument is wrong.
+    """
+    # Methods of the working directory can be named in a checkpoint's config.
+    sys.path.append(os.getcwd())
+    try:
+        return predict(arguments) if subcommand == "predict" else search(arguments)
+    except ConfigError:
+        raise
+    except (ValueError, OSError) as error:
+        print(f"lightning: error: {error}", file=sys.stderr)
+        return 1
 
 
 def predict(arguments: list[str]) -> int:
