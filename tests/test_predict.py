@@ -11,6 +11,7 @@ import matplotlib.image
 import numpy as np
 import prediction_fakes
 import pytest
+import recognition_fakes
 import torch
 import yaml
 from fakes import moving_texture, write_video
@@ -18,6 +19,7 @@ from skeleton_fakes import write_skeleton
 
 import cli
 from configs.prediction.checkpoint import open_checkpoint
+from lightning_modules import LinearProbe
 
 
 @pytest.fixture(scope="module")
@@ -254,3 +256,11 @@ def test_search_of_skeletons(tmp_path):
     query = tmp_path / "in" / "S001C001P001R001A002.skeleton"
     assert search(checkpoint, tmp_path / "in", query, tmp_path / "out") == 0
     check_picture(tmp_path / "out" / f"{query.name}.png")
+
+
+def test_a_run_keeps_the_names_of_its_classes(tmp_path):
+    data, fit = recognition_fakes.data(tmp_path), recognition_fakes.trainer(tmp_path, max_steps=1)
+    fit.fit(LinearProbe([recognition_fakes.gru()], crop=recognition_fakes.crop(), crops=1), data)
+    fit.save_checkpoint(tmp_path / "last.ckpt")
+    names = torch.load(tmp_path / "last.ckpt")["class_names"]
+    assert names == list(data.class_names) and "drink water" in names
