@@ -14,7 +14,8 @@ SUBCOMMANDS = {
     "fit": "train a method, or go on with a run",
     "validate": "evaluate on the validation split",
     "test": "evaluate on the test split",
-    "predict": "write down what the method says of each video",
+    "predict": "write down what the method says of each video; with --input of any files, by --checkpoint alone",
+    "search": "find the videos of a folder that are nearest to one",
     "submit": "train as a job of SLURM, on one or several nodes",
     "repeat": "run the same fit with several seeds, and print mean and standard deviation",
     "summary": "print mean and standard deviation of runs that are there",
@@ -51,6 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
         hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(SUBCOMMANDS)}"
         return complain(f"no subcommand '{subcommand}'; {hint}", 2)
     try:
+        if subcommand == "search" or (subcommand == "predict" and any(a.split("=")[0] == "--input" for a in rest)):
+            from configs.prediction.command import run
+
+            return run(subcommand, rest)
         if subcommand == "prepare":
             return prepare(rest)
         if subcommand == "fuse":

@@ -112,11 +112,11 @@ def draw_timelines(
         right = _right(found, actions)
         for index in range(len(actions)):
             label = int(actions.label[index])
-            _bar(axis, actions.segment[index].tolist(), int(top[index]), label, words(label), 1.0, True)
+            draw_bar(axis, actions.segment[index].tolist(), int(top[index]), label, words(label), 1.0, True)
         for index in range(len(found)):
             label, score = int(found.label[index]), float(found.score[index])
             place = above + 0.6 + int(low[index])
-            _bar(axis, found.segment[index].tolist(), place, label, words(label), score, bool(right[index]))
+            draw_bar(axis, found.segment[index].tolist(), place, label, words(label), score, bool(right[index]))
         axis.axhline(above + 0.3, color="0.6", linewidth=0.8)
         axis.set_yticks([above / 2, above + 0.6 + below / 2], ["annotated", "detected"], fontsize=8)
         axis.tick_params(axis="y", length=0)
@@ -149,6 +149,14 @@ def lanes(segment: np.ndarray) -> np.ndarray:
     return lane
 
 
+def class_colour(label: int) -> tuple[float, float, float]:
+    """Colour of a class, red, green and blue in 0..1; the same for every 20th."""
+    # tab20 holds pairs of alike colours: take the dark ones first.
+    index = label % 20
+    red, green, blue, _ = matplotlib.colormaps["tab20"](2 * (index % 10) + index // 10)
+    return red, green, blue
+
+
 def _right(found: Detections, actions: Actions) -> np.ndarray:
     """Which detections overlap an action of their class by half."""
     if not len(actions):
@@ -158,12 +166,30 @@ def _right(found: Detections, actions: Actions) -> np.ndarray:
     return (common.amax(1) >= 0.5).numpy()
 
 
-def _bar(axis: Axes, segment: list[float], lane: float, label: int, word: str, score: float, right: bool) -> None:
-    """Draw a segment, and on it as much of its class and score as fits."""
+def draw_bar(
+    axis: Axes,
+    segment: list[float],
+    lane: float,
+    label: int,
+    word: str,
+    score: float,
+    right: bool,
+    add_score: bool = True,
+) -> None:
+    """Draw a segment, and on it as much as fits of a word, its class by default, and its score.
+
+    Args:
+        axis: a time line.
+        segment: start and end.
+        lane: from 0, downwards.
+        label: class, which has a colour.
+        word: to write on it.
+        score: the lower, the paler.
+        right: whether it is right; hatched otherwise.
+        add_score: write the score behind the word, or only the class' number where there is no room.
+    """
     start, end = segment
-    # tab20 holds pairs of alike colours: take the dark ones first.
-    index = label % 20
-    colour = matplotlib.colormaps["tab20"](2 * (index % 10) + index // 10)[:3]
+    colour = class_colour(label)
     face = tuple(1 - (0.2 + 0.8 * score) * (1 - channel) for channel in colour)
     axis.barh(
         lane + 0.5,
@@ -176,7 +202,9 @@ def _bar(axis: Axes, segment: list[float], lane: float, label: int, word: str, s
         hatch=None if right else "////",
     )
     room = (end - start) / (axis.get_xlim()[1] / INCHES) / CHARACTER
-    texts = (word, str(label)) if score == 1 else (f"{word} {score:.2f}", word, str(label))
+    texts = [word]
+    if add_score:
+        texts = [word, str(label)] if score == 1 else [f"{word} {score:.2f}", word, str(label)]
     text = next((text for text in texts if len(text) <= room), "")
     axis.text(
         (start + end) / 2,

@@ -17,18 +17,20 @@ from lightning_modules.retrieval import Neighbours, Retrieval
 
 COLUMNS = 5  # the query and its four nearest
 QUERY, RIGHT, WRONG = "0.25", "#2e9e4f", "#d62f2f"
+NEUTRAL = "0.65"  # frame of a neighbour whose class nobody knows
+ACROSS = 3  # neighbours beside each other where there is one query
 
 
 class Panel(NamedTuple):
-    """One sequence on the sheet.
+    """One sequence or video on the sheet.
 
     Attributes:
-        skeleton: float (3, T, 25, 2), without repetition.
+        strip: skeletons, float (3, T, 25, 2), without repetition; or frames, uint8 (F, H, W, 3).
         title: what it is.
         colour: of its frame.
     """
 
-    skeleton: np.ndarray
+    strip: np.ndarray
     title: str
     colour: str
 
@@ -133,7 +135,7 @@ def draw_sheet(rows: list[list[Panel]], max_frames: int) -> np.ndarray:
         for axis in axes[len(panels_) :]:
             axis.set_axis_off()
         for column, (panel, axis) in enumerate(zip(panels_, axes, strict=False)):
-            draw_strip(axis, panel.skeleton, max_frames, fewest=min(4, max_frames))
+            draw_strip(axis, panel.strip, max_frames, fewest=min(4, max_frames))
             axis.spines[:].set(color=panel.colour, linewidth=1.8)
             title = textwrap.shorten(panel.title, int(7.6 * max_frames), placeholder="…")
             axis.set_title(title, fontsize=7.5, color=panel.colour, pad=3)
@@ -142,4 +144,39 @@ def draw_sheet(rows: list[list[Panel]], max_frames: int) -> np.ndarray:
                 axis.annotate(
                     heading, (0.5, 1), (0, 15), "axes fraction", "offset points", ha="center", fontsize=9, weight="bold"
                 )
+    return render(figure)
+
+
+def draw_results(panels: list[Panel], max_frames: int) -> np.ndarray:
+    """Draw one query, and below it what was found, from the nearest.
+
+    Args:
+        panels: the query, then its neighbours.
+        max_frames: shown of each skeleton; of a video all frames that are given.
+
+    Returns:
+        uint8 (H, W, 3).
+    """
+    found = len(panels) - 1
+    down = 1 + -(-found // ACROSS)
+    wide, tall, words = 4.1, 0.85, 0.27  # inches
+    height, width = down * (tall + words) + 0.1, ACROSS * wide + 0.06
+    figure = Figure(figsize=(width, height), dpi=130)
+    for number, panel in enumerate(panels):
+        row, column = divmod(number - 1 + ACROSS if number else 0, ACROSS)
+        x, top = 0.06 + column * wide, height - row * (tall + words) - words
+        shape = ((x / width), (top - tall) / height, (wide - 0.06) / width, tall / height)
+        axis = figure.add_axes(shape)
+        if panel.strip.dtype == np.uint8:
+            axis.imshow(np.concatenate(list(panel.strip), 1), aspect="auto", interpolation="antialiased")
+            axis.set(xticks=[], yticks=[])
+            share = panel.strip.shape[2] * len(panel.strip) / panel.strip.shape[1] * tall / (wide - 0.06)
+            if share < 1:  # as tall as the others, and not wider than it is
+                axis.set_position((shape[0], shape[1], shape[2] * share, shape[3]))
+        else:
+            draw_strip(axis, panel.strip, max_frames, fewest=min(4, max_frames))
+        axis.spines[:].set(color=panel.colour, linewidth=1.6)
+        title = textwrap.shorten(panel.title, 62, placeholder="…")
+        weight = "bold" if number == 0 else "normal"
+        figure.text(x / width, (top + 0.07) / height, title, fontsize=8.5, weight=weight)
     return render(figure)

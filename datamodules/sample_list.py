@@ -3,7 +3,7 @@
 import copy
 import os
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -15,7 +15,7 @@ VIDEO_SUFFIXES = frozenset(
 )
 
 
-def find_videos(root: Path) -> Iterator[str]:
+def find_videos(root: Path, suffixes: Collection[str] = VIDEO_SUFFIXES) -> Iterator[str]:
     """List the videos in a folder and below it, in sorted order.
 
     Hidden files and folders are left out. Links to folders are followed; a folder that can be reached twice is listed
@@ -23,6 +23,7 @@ def find_videos(root: Path) -> Iterator[str]:
 
     Args:
         root: the folder.
+        suffixes: ends of the files' names, in small letters.
 
     Yields:
         Paths relative to ``root``, with ``/`` between the parts.
@@ -34,10 +35,10 @@ def find_videos(root: Path) -> Iterator[str]:
         raise ValueError(f"{root}: no such folder; give the folder that holds the videos")
     if not root.is_dir():
         raise ValueError(f"{root}: is a file; give the folder that holds the videos")
-    yield from _videos_below(str(root), "", set())
+    yield from _videos_below(str(root), "", suffixes, set())
 
 
-def _videos_below(folder: str, prefix: str, seen: set[tuple[int, int]]) -> Iterator[str]:
+def _videos_below(folder: str, prefix: str, suffixes: Collection[str], seen: set[tuple[int, int]]) -> Iterator[str]:
     status = os.stat(folder)
     if (status.st_dev, status.st_ino) in seen:
         return
@@ -49,8 +50,8 @@ def _videos_below(folder: str, prefix: str, seen: set[tuple[int, int]]) -> Itera
         raise ValueError(f"{folder}: cannot be listed ({error.strerror}); make it readable or leave it out") from error
     for entry in entries:
         if entry.is_dir():
-            yield from _videos_below(entry.path, f"{prefix}{entry.name}/", seen)
-        elif os.path.splitext(entry.name)[1].lower() in VIDEO_SUFFIXES:
+            yield from _videos_below(entry.path, f"{prefix}{entry.name}/", suffixes, seen)
+        elif os.path.splitext(entry.name)[1].lower() in suffixes:
             yield prefix + entry.name
 
 

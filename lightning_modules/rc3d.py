@@ -21,6 +21,7 @@ from lightning_modules.segments.nms import nms
 from lightning_modules.segments.roi_pooling import roi_pool
 from lightning_modules.segments.targets import assign_anchors, assign_proposals, sample, visible_actions
 from lightning_modules.views.multimodal import DEFAULTS
+from lightning_modules.weights.files import CLASS_NAMES_KEY
 from lightning_modules.weights.header import describe
 from lightning_modules.weights.importers import load_weights
 from lightning_modules.weights.preprocessing import Preprocessing
@@ -356,7 +357,15 @@ class RC3D(Reproducible):
     @torch.no_grad()
     def detect(self, batch: WindowBatch) -> Detections:
         """Actions in each window, in frames of the videos; those of overlapping windows are not merged yet."""
-        maps = self.network.forward_maps(self.prepare(batch), self.stage)
+        return self.detect_in(self.maps(batch), batch)
+
+    def maps(self, batch: WindowBatch) -> Tensor:
+        """Feature maps of windows, float (B, C, T / stride, H, W)."""
+        return self.network.forward_maps(self.prepare(batch), self.stage)
+
+    @torch.no_grad()
+    def detect_in(self, maps: Tensor, batch: WindowBatch) -> Detections:
+        """See `detect`; from the windows' feature maps."""
         num_frames = batch["num_frames"]
         proposals = self.propose(*self.judge_anchors(maps), num_frames, self.num_proposals)
         logits, offsets = self.classify(maps, proposals)
@@ -464,6 +473,7 @@ class RC3D(Reproducible):
         """Say inside the checkpoint what network it holds and what it was fed with."""
         data = getattr(self.trainer, "datamodule", None)
         checkpoint["zoo"] = describe(self.network, type(self).__name__, type(data).__name__, self.preprocessing)
+        checkpoint[CLASS_NAMES_KEY] = [str(name) for name in getattr(data, "class_names", None) or ()]
 
 
 @torch.no_grad()

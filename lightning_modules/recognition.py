@@ -23,7 +23,7 @@ from lightning_modules.views.multimodal import ClipCrop, CropBoxes, mean_over_cl
 from lightning_modules.views.rows import Rows
 from lightning_modules.views.skeleton import CropParameters, SequenceCrop
 from lightning_modules.views.video import VideoAugmentation, VideoChanges
-from lightning_modules.weights.files import ACTIONS_KEY
+from lightning_modules.weights.files import ACTIONS_KEY, CLASS_NAMES_KEY
 from lightning_modules.weights.header import describe
 from lightning_modules.weights.importers import load_each
 from lightning_modules.weights.preprocessing import Preprocessing
@@ -310,6 +310,7 @@ class Recognition(Reproducible):
         assert isinstance(network, Network)
         checkpoint["zoo"] = describe(network, type(self).__name__, type(data).__name__, self.preprocessing)
         checkpoint[ACTIONS_KEY] = [str(action) for action in getattr(data, "actions", None) or ()]
+        checkpoint[CLASS_NAMES_KEY] = [str(name) for name in getattr(data, "class_names", None) or ()]
 
     @property
     def preprocessing(self) -> Preprocessing | dict[str, Any]:

@@ -1,7 +1,7 @@
 """Which frames of a video make a clip."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -55,6 +55,18 @@ class Segment:
         """Number the frames from the segment's first; times are from its start."""
         numbers = self._video.frame_at(self._start + np.asarray(seconds, np.float64)) - self.first_frame
         return np.asarray(np.clip(numbers, 0, self.num_frames - 1))
+
+
+class TimedClips(NamedTuple):
+    """Clips of a video, and where they are.
+
+    Attributes:
+        frames: int64 (N, T), frame numbers.
+        times: float64 (N, 2), seconds of the video at which each clip starts and ends.
+    """
+
+    frames: np.ndarray
+    times: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -135,6 +147,34 @@ class ClipSampler:
         starts = np.floor(parts * self._last_start(video, stride)).astype(np.int64)
         clips: np.ndarray = np.minimum(starts[:, None] + stride * np.arange(self.num_frames), video.num_frames - 1)
         return clips
+
+    def sliding(self, video: Timeline, hop: float | None = None) -> TimedClips:
+        """Clips over the whole video, in order, with the smallest stride and without jitter.
+
+        Args:
+            video: The video.
+            hop: Seconds from the start of one clip to the next; half a clip by default. The last clip ends with the
+                video, whatever is left.
+
+        Raises:
+            ValueError: The frame rate of the video is unknown.
+        """
+        if not video.fps > 0:
+            raise ValueError("its frame rate is unknown, so that no time can be told; encode it anew")
+        stride = min(self.strides)
+        seconds = self.num_frames * (stride / video.fps if self.fps is None else 1 / self.fps)
+        hop = seconds / 2 if hop is None else hop
+        if self.fps is not None:
+            last = self._last_start_seconds(video, self.fps)
+            starts = np.array([*np.arange(0, last - 1e-6, hop), last])
+            frames = self._by_time(video, starts, self.fps)
+        else:
+            last_frame = self._last_start(video, stride)
+            numbers = np.array([*range(0, last_frame, max(round(hop * video.fps), 1)), last_frame])
+            frames = np.minimum(numbers[:, None] + stride * np.arange(self.num_frames), video.num_frames - 1)
+            starts = numbers / video.fps
+        ends = np.minimum(starts + seconds, video.num_frames / video.fps)
+        return TimedClips(frames, np.stack([starts, ends], 1))
 
     def _last_start(self, video: Timeline, stride: int) -> int:
         return max(0, video.num_frames - ((self.num_frames - 1) * stride + 1))

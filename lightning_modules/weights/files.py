@@ -19,7 +19,10 @@ WRAPPERS = ("state_dict", "model")
 """Where training code keeps a state dict among other things."""
 
 ACTIONS_KEY = "actions"
-"""Where a checkpoint of recognition keeps the names of its classes."""
+"""Where a checkpoint of recognition keeps its data set's numbers of the actions that it was trained on."""
+
+CLASS_NAMES_KEY = "class_names"
+"""Where a checkpoint of recognition or detection keeps what its classes are called, in their order."""
 
 
 @dataclass(frozen=True)

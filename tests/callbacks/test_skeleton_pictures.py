@@ -212,7 +212,7 @@ def test_retrieval_sheet(root, tmp_path):
     index = [line.split(",")[0] for line in (root / "index.csv").read_text().splitlines()[1:]]
     row = index.index(found.bank.name[found.nearest[7, 2]])
     expected = np.load(root / "skeletons.npy")[row, :, : np.load(root / "num_frames.npy")[row]]
-    np.testing.assert_array_equal(panels(found, 7, queries, bank, names)[3].skeleton, expected)
+    np.testing.assert_array_equal(panels(found, 7, queries, bank, names)[3].strip, expected)
 
 
 def test_retrieval_sheet_of_another_method_is_refused(root, tmp_path):

@@ -115,3 +115,23 @@ def test_bad_numbers(arguments):
 def test_by_time_needs_a_frame_rate():
     with pytest.raises(ValueError, match="sample by strides"):
         ClipSampler(fps=16.0).random(Steady(20, 0.0), generator())
+
+
+@pytest.mark.parametrize(("fps", "starts"), [(None, [0, 4, 8, 12, 16, 17]), (5.0, [0, 4, 8, 10])])
+def test_sliding_clips_cover_the_video(fps, starts):
+    found = ClipSampler(num_frames=8, strides=(1, 2), fps=fps).sliding(Steady(25, fps=10), hop=0.4)
+    assert found.frames[:, 0].tolist() == starts and found.frames[-1, -1] == 24
+    np.testing.assert_allclose(found.times[:, 0], np.array(starts) / 10)
+    np.testing.assert_allclose(found.times[:-1, 1] - found.times[:-1, 0], 0.8 if fps is None else 1.6)
+    assert found.times[-1, 1] == pytest.approx(2.5)
+
+
+def test_sliding_over_a_short_video():
+    found = ClipSampler(num_frames=8, strides=(2,)).sliding(Steady(3, fps=10))
+    assert found.frames.tolist() == [[0, 2, 2, 2, 2, 2, 2, 2]]
+    np.testing.assert_allclose(found.times, [[0, 0.3]])
+
+
+def test_sliding_needs_a_frame_rate():
+    with pytest.raises(ValueError, match="frame rate is unknown"):
+        ClipSampler().sliding(Steady(30, fps=0))

@@ -1,0 +1,1 @@
+"""``lightning predict --input`` and ``lightning search``: what a checkpoint says of any files."""
