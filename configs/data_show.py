@@ -1,4 +1,4 @@
-"""``lightning data show``: what the data module of a config finds on the disk, and what its training clips look like."""
+"""``lightning data show``: what the data module of a config finds, and what its training samples look like."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -94,7 +94,7 @@ def run(arguments: list[str]) -> int:
         "lightning data",
         "Say what the data module of a config finds: samples of each split and class, their geometry, what is missing "
         "or twice there. With --out, draw random training samples as a method gets them, before it augments them. "
-        "Arguments such as --data.root FOLDER are those of lightning fit.",
+        "Arguments such as --data CLASS and --data.root FOLDER are those of lightning fit.",
     )
     parser.usage = "lightning data show CONFIG [--out FILE.png] [--samples N] [--data.KEY VALUE ...]"
     parser.add_argument("action", nargs="?", choices=["show"], help="show: the only one")
@@ -102,7 +102,10 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path, help="contact sheet to write, a PNG file")
     parser.add_argument("--samples", type=int, default=8, metavar="N", help="on the sheet (default: 8)")
     parser.add_argument("--classes", type=int, default=20, metavar="N", help="lines of the table (default: 20)")
+    other, arguments = configs.take(arguments, "--data")
     options, rest = parse(parser, arguments, passed_on=True)
+    if other is not None:
+        rest.insert(0, f"--data={other}")
     if options.action is None or options.config is None:
         raise ConfigError(f"data needs show and a config, {EXAMPLE}")
     if options.out is not None and options.out.suffix.lower() != ".png":

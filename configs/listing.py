@@ -11,7 +11,7 @@ from typing import NamedTuple
 import configs
 from configs import ConfigError
 
-HEADING = re.compile(r"#+ (?:Tables?|Figure) ([^:]+):")
+HEADING = re.compile(r"#+ (?:Tables? |(Figure) )([^:]+):")
 LINK = re.compile(r"\[[^\]]*\]\(([^)]+\.yaml)\)")
 NUMBER = re.compile(r"\d+(\.\d+)?( ± \d+(\.\d+)?)?")
 RULER = re.compile(r"\|[-:| ]+\|")
@@ -21,7 +21,7 @@ class Place(NamedTuple):
     """Where a config stands in the thesis.
 
     Attributes:
-        table: ``3.1``, or ``4.1, 4.4`` where several have the row.
+        table: ``3.1``, or ``4.1, 4.4`` where several have the row; ``figure 2.3`` of a figure.
         row: what the row is of.
         numbers: ``85.2``, or ``None 77.3 ± 0.9, supervised 93.9 ± 0.2`` where there are several; empty where there are
             none, as for a pretraining whose evaluation has them.
@@ -60,31 +60,31 @@ def run(arguments: list[str]) -> int:
 
 
 def show(pattern: str | None) -> None:
-    """Print the configs that fit a pattern, as a table.
+    """Print the configs that fit a pattern: a block each on a terminal, a line each into a file or another program.
 
     Raises:
         ConfigError: there are none.
     """
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
     places = read_places()
-    chosen = choose(pattern, places)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading, weight in (("config", 5), ("what", 6), ("table", 2), ("thesis", 3)):
-        table.add_column(heading, overflow="fold", ratio=weight)
-    for name, title in chosen.items():
+    console = Console()
+    table = Table("config", "what", "table", "thesis", box=None, pad_edge=False)
+    for name, title in choose(pattern, places).items():
         by_numbers: dict[str, list[str]] = {}
         for place in places.get(name, []):
             by_numbers.setdefault(place.numbers, []).append(place.table)
-        rows = [(", ".join(dict.fromkeys(tables)), numbers) for numbers, tables in by_numbers.items()] or [("", "")]
-        for number, (tables, numbers) in enumerate(rows):
-            cells = (name, title) if number == 0 else ("", "")
-            table.add_row(*map(Text, (*cells, tables, numbers)))
-    console = Console()
-    # A file or another program gets whole lines.
-    (console if console.is_terminal else Console(width=220)).print(table)
+        rows = [(", ".join(dict.fromkeys(tables)), numbers) for numbers, tables in by_numbers.items()]
+        if console.is_terminal:
+            lines = [f"{named(tables)}{': ' if numbers else ''}{numbers}" for tables, numbers in rows]
+            console.print(Text(name, "bold"), Padding(Text("\n".join([title, *lines])), (0, 0, 0, 4)), sep="\n")
+        for number, row in enumerate(rows or [("", "")]):
+            table.add_row(*map(Text, (name, title, *row) if number == 0 else ("", "", *row)))
+    if not console.is_terminal:
+        Console(width=400).print(table)
 
 
 def choose(pattern: str | None, places: dict[str, list[Place]]) -> dict[str, str]:
@@ -103,7 +103,7 @@ def choose(pattern: str | None, places: dict[str, list[Place]]) -> dict[str, str
     wanted = pattern.casefold()
     found = {}
     for name, title in shipped.items():
-        tables = [f"table {table}" for place in places.get(name, []) for table in split_tables(place.table)]
+        tables = [named(table) for place in places.get(name, []) for table in split_tables(place.table)]
         if fnmatch.fnmatchcase(name, pattern) or wanted in f"{name} {title}".casefold() or wanted in tables:
             found[name] = title
     if found:
@@ -111,6 +111,11 @@ def choose(pattern: str | None, places: dict[str, list[Place]]) -> dict[str, str
     near = difflib.get_close_matches(pattern, shipped, n=3, cutoff=0.5)
     hint = f"near: {', '.join(near)}" if near else "without a pattern all are listed"
     raise ConfigError(f"configs: none fits '{pattern}'; {hint}")
+
+
+def named(table: str) -> str:
+    """``table 3.1`` or ``figure 2.3``."""
+    return table if table.startswith("figure") else f"table {table}"
 
 
 def split_tables(text: str) -> list[str]:
@@ -137,7 +142,9 @@ def read_places() -> dict[str, list[Place]]:
     for line in (configs.FOLDER / "README.md").read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
             found = HEADING.match(line)
-            above, header = (found[1] if found else ""), None
+            above, header = found[2] if found else "", None
+            if found and found[1]:
+                above = f"figure {above}"
         elif not line.startswith("|"):
             header = None
         elif header is None:
