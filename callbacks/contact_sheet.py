@@ -179,7 +179,7 @@ def colour(kind: Kind, content: np.ndarray) -> np.ndarray:
     """
     if kind == "flow":
         pictures = flow_to_image(torch.from_numpy(content.astype(np.float32)).permute(0, 3, 1, 2).contiguous())
-        return pictures.permute(0, 2, 3, 1).numpy()
+        return np.asarray(pictures.permute(0, 2, 3, 1))
     if kind == "depth":
         measured = content > 0
         if not measured.any():

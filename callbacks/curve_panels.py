@@ -7,7 +7,7 @@ drawing serves light and dark. Each line is a group whose id starts with ``serie
 import io
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -72,11 +72,11 @@ def draw_panel(series: Sequence[Series], name: str) -> str:
     return _svg(figure, name)
 
 
-def _lines(series: Series) -> list[tuple[np.ndarray, np.ndarray, dict[str, object]]]:
+def _lines(series: Series) -> list[tuple[np.ndarray, np.ndarray, dict[str, Any]]]:
     """Steps, values and style of the lines of a series."""
     dash = STYLES[series.number // NUM_COLOURS % len(STYLES)]
-    whole: dict[str, object] = {"linewidth": 1.8, "linestyle": dash}
-    lines: list[tuple[np.ndarray, np.ndarray, dict[str, object]]] = []
+    whole: dict[str, Any] = {"linewidth": 1.8, "linestyle": dash}
+    lines: list[tuple[np.ndarray, np.ndarray, dict[str, Any]]] = []
     for curve in series.curves:
         smoothed = smooth(curve.value)
         if len(series.curves) > 1:
@@ -95,7 +95,7 @@ def _lines(series: Series) -> list[tuple[np.ndarray, np.ndarray, dict[str, objec
     return lines
 
 
-def _marks(points: int) -> dict[str, object]:
+def _marks(points: int) -> dict[str, Any]:
     """Few points are shown as such."""
     return {"marker": "o", "markersize": 4} if points <= 12 else {}
 
@@ -104,13 +104,14 @@ def _thin(values: np.ndarray) -> np.ndarray:
     """At most so many values as can be told apart, evenly, with the first and the last."""
     if len(values) <= MOST_POINTS:
         return values
-    return values[np.linspace(0, len(values) - 1, MOST_POINTS).round().astype(int)]
+    return np.asarray(values[np.linspace(0, len(values) - 1, MOST_POINTS).round().astype(int)])
 
 
 def _svg(figure: Figure, name: str) -> str:
     text = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        FigureCanvasSVG(figure).print_svg(text, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+        metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        FigureCanvasSVG(figure).print_svg(text, metadata=metadata)  # type: ignore[no-untyped-call]
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|<style.*?</style>", "", svg, flags=re.DOTALL)
@@ -121,7 +122,7 @@ def _svg(figure: Figure, name: str) -> str:
     # The background and the font are the page's; a hundredth of a pixel is enough.
     svg = svg.replace("fill: #ffffff", "fill: none")
     svg = re.sub(r"font-family: [^;]*; ", "", svg)
-    svg = re.sub(r"(\d\.\d\d)\d+", r"\1", svg)
+    svg = re.sub(r' (?:d|x|y|transform)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), svg)
     for colour, variable in ((INK, "muted"), (GRID, "grid"), *((SERIES[n], f"series-{n}") for n in range(NUM_COLOURS))):
         svg = svg.replace(colour, f"var(--{variable})")
     return re.sub(r"\n\s*", "\n", svg).strip()

@@ -69,11 +69,11 @@ class ClassCounts(NamedTuple):
 
     Attributes:
         noun: what is counted.
-        count: by class from 0, or -1 where there is none; of repetition counting by number of cycles.
+        by_class: from 0, or -1 where there is none; of repetition counting by number of cycles.
     """
 
     noun: str
-    count: Counter[int]
+    by_class: Counter[int]
 
 
 def run(arguments: list[str]) -> int:
@@ -193,7 +193,7 @@ def table_of(data: SampleDataModule, lines: int) -> Table:
     for name in parts:
         table.add_column(f"{name} {noun}", justify="right")
     found = sorted(
-        {label for part in counts for label in part.count}, key=lambda label: (-counts[0].count[label], label)
+        {label for part in counts for label in part.by_class}, key=lambda label: (-counts[0].by_class[label], label)
     )
     if repetitions:
         found.sort()
@@ -201,12 +201,12 @@ def table_of(data: SampleDataModule, lines: int) -> Table:
     for number, label in enumerate(shown):
         if len(shown) < len(found) and number == lines - 3:
             rest = found[lines - 3 : -2]
-            ranges = [_range([part.count[other] for other in rest]) for part in counts]
+            ranges = [_range([part.by_class[other] for other in rest]) for part in counts]
             table.add_row(f"… {len(rest):,} more", *ranges)
         name = str(label) if repetitions else class_name(label, data.class_names)
-        table.add_row(Text(name), *(f"{part.count[label]:,}" for part in counts))
+        table.add_row(Text(name), *(f"{part.by_class[label]:,}" for part in counts))
     table.add_section()
-    table.add_row("all", *(f"{part.count.total():,}" for part in counts))
+    table.add_row("all", *(f"{part.by_class.total():,}" for part in counts))
     absent = 0 if repetitions else (data.num_classes or 0) - len([label for label in found if label >= 0])
     if absent > 0:
         table.caption = f"classes that do not occur: {absent:,} of {data.num_classes:,}"

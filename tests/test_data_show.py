@@ -123,4 +123,4 @@ def test_what_is_twice_there(data):
 
 def test_videos_are_counted_by_their_cycles():
     videos = [RepeatedMotion(str(number), np.arange(number + 3)) for number in (0, 0, 5)]
-    assert class_counts(RepetitionList(videos)).count == {2: 2, 7: 1}
+    assert class_counts(RepetitionList(videos)).by_class == {2: 2, 7: 1}

@@ -10,6 +10,8 @@ from browser import CHROMIUM, Browser
 from torch.utils.tensorboard import SummaryWriter
 
 import cli
+from callbacks.curve_panels import Series, draw_panel
+from callbacks.curves import Curve
 from callbacks.pictures import write_picture
 from callbacks.run_folder import MetricsTable
 from configs.report.page import make_page
@@ -73,6 +75,17 @@ def test_seeds_are_put_together(tmp_path, capsys):
     assert len(re.findall('id="series-1-panel-0-', page)) == 1
     headings = re.findall("<figcaption>(.*?)</figcaption>", page)
     assert headings == ["train/loss", "val/top1"]  # one value of val/loss, and nothing broken
+
+
+def test_axes_say_what_the_curves_are():
+    curve = Curve("run", np.arange(0, 50, 10), np.array([0.01, 0.015, 0.02, 0.03, 0.06]))
+    svg = draw_panel([Series(9, [curve])], "panel-0")
+    ticks = re.findall(r'<text[^>]* y="([\d.]+)"[^>]*>(0\.\d+)</text>', svg)
+    height, value = np.array(ticks, dtype=float).T
+    slopes = np.diff(height) / np.diff(value)
+    assert len(ticks) >= 3 and np.allclose(slopes, slopes[0], rtol=0.01)
+    assert 'id="series-9-panel-0-0"' in svg and "var(--series-1)" in svg  # the colours come round
+    assert "#01" not in svg and "font-family" not in svg and "<script" not in svg
 
 
 def test_one_name_puts_runs_together(tmp_path):

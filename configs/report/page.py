@@ -41,7 +41,9 @@ def make_page(groups: Sequence[Group]) -> str:
         OSError: one cannot be read.
     """
     runs = [run for group in groups for run in group.runs]
-    title = ", ".join(group.name for group in groups)
+    names = [group.name for group in groups]
+    title = ", ".join(names if len(names) <= 4 else names[:3])
+    title += f" and {len(names) - 3} more" if len(names) > 4 else ""
     sections = {
         "results": ("Results", _results(groups)),
         "curves": ("Curves", _curves(groups)),
@@ -143,7 +145,7 @@ def _each_run(groups: Sequence[Group], metrics: Sequence[str]) -> str:
 
 def _curves(groups: Sequence[Group]) -> str:
     names = dict.fromkeys(name for group in groups for run in group.runs for name in run.curves)
-    panels = []
+    panels: list[str] = []
     for metric in sorted(names, key=_rank):
         series = [
             Series(number, [run.curves[metric] for run in group.runs if metric in run.curves])
@@ -170,9 +172,10 @@ def _called(metric: str) -> str:
     return "steps a second, with loading" if metric == SPEED else escape(metric)
 
 
-def _rank(metric: str) -> tuple[int, str]:
+def _rank(metric: str) -> tuple[int, bool, str]:
     named = [place for place, part in enumerate(ORDER) if part and part in metric]
-    return (named[0] if named else ORDER.index(""), metric)
+    place = named[0] if named else ORDER.index("")
+    return place, metric.rpartition("/")[2] != ORDER[place], metric
 
 
 def _runs(groups: Sequence[Group]) -> str:

@@ -99,10 +99,13 @@ def read_runs(given: Sequence[str]) -> list[Run]:
         for run in runs_in(folder):
             found.setdefault(run, (own, name if run == folder else f"{name}/{run.name}"))
     names = [name for _, name in found.values()]
-    return [
-        _read(run, own, name if names.count(name) == 1 else str(run) if own is None else f"{name} ({run})")
-        for run, (own, name) in found.items()
-    ]
+    longer = [f"{run.resolve().parent.name}/{name}" for run, (_, name) in found.items()]
+    runs = []
+    for place, (run, (own, name)) in enumerate(found.items()):
+        if names.count(name) > 1:
+            name = longer[place] if own is None and longer.count(longer[place]) == 1 else f"{name} ({run})"
+        runs.append(_read(run, own, name))
+    return runs
 
 
 def _read(folder: Path, given: str | None, name: str) -> Run:
@@ -175,7 +178,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
         groups.setdefault(key, []).append(run)
     names = [_common_name(members) for members in groups.values()]
     return [
-        Group(name if names.count(name) == 1 else f"{name} ({place + 1})", members)
+        Group(name if names.count(name) == 1 else f"{name} ({names[: place + 1].count(name)})", members)
         for place, (name, members) in enumerate(zip(names, groups.values(), strict=True))
     ]
 
