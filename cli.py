@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import importlib
 import importlib.metadata
 import os
 import sys
@@ -24,6 +25,9 @@ SUBCOMMANDS = {
     "export": "turn a checkpoint into a file of the network alone: safetensors, ONNX or torch.export",
     "weights": "say what a weights file is and what of it would load; or list the published ones",
     "curves": "draw a logged number, such as the loss, of several runs in one picture",
+    "data": "say what the data module of a config finds, and draw training clips",
+    "configs": "list the shipped configs with their tables in the thesis and the thesis' numbers",
+    "report": "make one HTML page of runs: curves, final numbers, pictures, configs, machines",
     "severe": "evaluate weights on the SEVERE benchmark, and report the results beside the published ones",
     "analyse": "look at what weights have learnt and what data are like: CKA, activation maps, t-SNE, ...",
 }
@@ -74,6 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
             return severe(rest)
         if subcommand == "analyse":
             return analyse(rest)
+        if subcommand in ("data", "configs", "report"):
+            return look(subcommand, rest)
         return export(rest) if subcommand == "export" else train(subcommand, rest)
     except configs.ConfigError as error:
         return complain(str(error), 2)
@@ -563,3 +569,24 @@ def analyse(arguments: list[str]) -> int:
         raise
     except (ValueError, OSError) as error:
         return complain(str(error), 1)
+
+
+def look(subcommand: str, arguments: list[str]) -> int:
+    """Look at data, at configs or at runs.
+
+    Args:
+        subcommand: data, configs or report.
+        arguments: those after the subcommand.
+
+    Returns:
+        Exit code, as of ``main``.
+    """
+    sys.path.append(os.getcwd())  # as in train
+    module = {"data": "configs.data_show", "configs": "configs.listing", "report": "configs.report.command"}[subcommand]
+    try:
+        code: int = importlib.import_module(module).run(arguments)
+    except configs.ConfigError:
+        raise
+    except (ValueError, OSError) as error:
+        return complain(str(error), 1)
+    return code

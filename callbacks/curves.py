@@ -61,30 +61,55 @@ def read_curve(run: str, metric: str) -> Curve:
     Raises:
         ValueError: as of `compare`.
     """
-    name, equals, folder = run.partition("=")
-    if not equals or Path(run).is_dir():  # the folder of a run may itself have an equals sign in its name
-        name, folder = Path(run).resolve().name, run
-    path = Path(folder)
+    name, path = name_run(run)
     if not path.is_dir():
         raise ValueError(f"{path}: no such run; give its folder, as runs/skeleton")
     file = path / "logs" / "metrics.csv"
     if not file.is_file():
         raise ValueError(f"{file}: no such file; {path} is not the folder of a run of `lightning fit`")
-    values: dict[int, float] = {}
-    names: dict[str, None] = {}
+    curves = read_curves(name, file)
+    if metric not in curves:
+        raise ValueError(f"{file}: no {metric} in it; it has {', '.join(curves) or 'nothing yet'}")
+    return curves[metric]
+
+
+def name_run(run: str) -> tuple[str, Path]:
+    """Name and folder of a run that is given as ``FOLDER`` or ``NAME=FOLDER``."""
+    name, equals, folder = run.partition("=")
+    if not equals or Path(run).is_dir():  # the folder of a run may itself have an equals sign in its name
+        return Path(run).resolve().name, Path(run)
+    return name, Path(folder)
+
+
+def read_curves(name: str, file: Path) -> dict[str, Curve]:
+    """Read all finite numbers of a ``metrics.csv``; of a step that was logged twice the last value counts.
+
+    Args:
+        name: of the run.
+        file: to read.
+
+    Returns:
+        The curves by metric, in the order of the table.
+
+    Raises:
+        ValueError: a number is none.
+    """
+    values: dict[str, dict[int, float]] = {}
     for line, row in enumerate(read_table(file), 2):
-        names |= dict.fromkeys(key for key, text in row.items() if text)
-        if row.get(metric):
+        for metric, text in row.items():
+            if not text or metric in ("step", "epoch"):
+                continue
             try:
-                values[int(row["step"])] = float(row[metric])
+                step, value = int(row["step"]), float(text)
             except (KeyError, ValueError):
-                raise ValueError(f"{file}:{line}: {metric} {row[metric]!r} is no number of a step") from None
-    finite = sorted((step, value) for step, value in values.items() if math.isfinite(value))
-    if not finite:
-        logged = ", ".join(key for key in names if key not in ("step", "epoch")) or "nothing yet"
-        raise ValueError(f"{file}: no {metric} in it; it has {logged}")
-    step, value = zip(*finite, strict=True)
-    return Curve(name, np.array(step), np.array(value, dtype=float))
+                raise ValueError(f"{file}:{line}: {metric} {text!r} is no number of a step") from None
+            if math.isfinite(value):
+                values.setdefault(metric, {})[step] = value
+    curves = {}
+    for metric, points in values.items():
+        steps = sorted(points)
+        curves[metric] = Curve(name, np.array(steps), np.array([points[step] for step in steps], dtype=float))
+    return curves
 
 
 def smooth(value: np.ndarray) -> np.ndarray:

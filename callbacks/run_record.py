@@ -47,9 +47,10 @@ class RunRecord(Callback):
     """Keeps the run folder, stops on Ctrl-C, SIGTERM and SIGUSR1 with a checkpoint, and says how to go on.
 
     Writes ``config.yaml`` (an earlier, different one is kept and the difference told) and ``versions.json``; puts the
-    config into each checkpoint, as YAML text under ``zoo_config``; logs ``data/broken``, the number of videos that
-    could not be read, where the data module counts them in ``broken``. When a run goes on with another learning rate
-    or weight decay in its config, that of the config holds, not that in the checkpoint's optimizer.
+    config into each checkpoint, as YAML text under ``zoo_config``; logs ``train/learning_rate`` and
+    ``data/broken``, the number of videos that could not be read, where the data module counts them in ``broken``. When
+    a run goes on with another learning rate or weight decay in its config, that of the config holds, not that in the
+    checkpoint's optimizer.
 
     Args:
         folder: of the run.
@@ -161,6 +162,11 @@ class RunRecord(Callback):
                         rate * factor for rate, factor in zip(scheduler.base_lrs, factors, strict=True)
                     ]
         rank_zero_info(f"rates of the config hold, not those of the checkpoint: {before[0]} -> {now[0]}")
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
+        """Log the learning rate of this step, that of the first group of parameters."""
+        if trainer.optimizers:
+            pl_module.log("train/learning_rate", trainer.optimizers[0].param_groups[0]["lr"], batch_size=1)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int

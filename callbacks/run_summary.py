@@ -89,7 +89,7 @@ class Summary:
         for name in self.columns():
             table.add_column(name, justify="right")
         for metric, spread in self.spreads.items():
-            table.add_row(metric, *(_short(value) for value in (spread.mean, spread.deviation, *spread.values)))
+            table.add_row(metric, *(short(value) for value in (spread.mean, spread.deviation, *spread.values)))
         return table
 
     def columns(self) -> list[str]:
@@ -209,12 +209,16 @@ def _last_values(path: Path) -> dict[str, float]:
     return values
 
 
+def without_seed(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the values that are the same in all runs of one recipe: all but those of seed and folder."""
+    own = ("run_dir", "ckpt_path", "seed_everything")
+    return {key: value for key, value in config.items() if key not in own and not key.endswith(".seed")}
+
+
 def _differences(results: list[RunResult]) -> list[str]:
     """Name keys, other than those of seed and folder, that have several values; and seeds that occur twice."""
     notes = []
-    for key in sorted({key for result in results for key in result.config}):
-        if key in ("run_dir", "ckpt_path", "seed_everything") or key.endswith(".seed"):
-            continue
+    for key in sorted({key for result in results for key in without_seed(result.config)}):
         values = list(dict.fromkeys(str(result.config.get(key, "(none)")) for result in results))
         if len(values) > 1:
             notes.append(f"the configs differ: {key} is {' or '.join(values[:4])}")
@@ -226,5 +230,6 @@ def _differences(results: list[RunResult]) -> list[str]:
     return notes
 
 
-def _short(value: float | None) -> str:
+def short(value: float | None) -> str:
+    """A number as it stands in a table; empty for None."""
     return "" if value is None else f"{value:.4g}" if abs(value) < 1e-3 or abs(value) >= 1e4 else f"{value:.4f}"
