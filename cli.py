@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import configs
+from configs.arguments import parse
 
 SUBCOMMANDS = {
     "fit": "train a method, or go on with a run",
@@ -41,9 +42,19 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         Exit code: 0 done, 1 stopped by an error that the message explains, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM,
-        138 SIGUSR1.
+        138 SIGUSR1, 141 nobody reads the output any more.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return code
+
+
+def run(arguments: list[str]) -> int:
+    """Do what ``main`` does, with the same exit codes."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(overview())
         return 0
@@ -57,9 +68,9 @@ def main(arguments: list[str] | None = None) -> int:
         return complain(f"no subcommand '{subcommand}'; {hint}", 2)
     try:
         if subcommand == "search" or (subcommand == "predict" and any(a.split("=")[0] == "--input" for a in rest)):
-            from configs.prediction.command import run
+            from configs.prediction.command import run as predict
 
-            return run(subcommand, rest)
+            return predict(subcommand, rest)
         if subcommand == "prepare":
             return prepare(rest)
         if subcommand == "fuse":
@@ -174,30 +185,6 @@ def split_configs(arguments: list[str]) -> tuple[list[str], list[str]]:
     return known.config, rest
 
 
-def parse(parser: argparse.ArgumentParser, arguments: list[str], hint: str) -> argparse.Namespace:
-    """Parse the arguments of a subcommand.
-
-    Args:
-        parser: of the subcommand.
-        arguments: those after it.
-        hint: what to do about one that is unknown.
-
-    Returns:
-        The values.
-
-    Raises:
-        configs.ConfigError: an argument is wrong or unknown.
-    """
-    name = parser.prog.rpartition(" ")[2]
-    try:
-        options, unknown = parser.parse_known_args(arguments)
-    except argparse.ArgumentError as error:
-        raise configs.ConfigError(f"{name}: {error}") from error
-    if unknown:
-        raise configs.ConfigError(f"{name}: unknown argument {unknown[0]}; {hint}")
-    return options
-
-
 def export(arguments: list[str]) -> int:
     """Export the network of a checkpoint.
 
@@ -261,99 +248,16 @@ def prepare(arguments: list[str]) -> int:
     Returns:
         Exit code, as of ``main``.
     """
-    parser = argparse.ArgumentParser("lightning prepare", description=SUBCOMMANDS["prepare"], exit_on_error=False)
-    parser.add_argument(
-        "dataset",
-        nargs="?",
-        choices=["ntu", "flow", "videos", "finegym", "epic"],
-        help="ntu: skeletons of NTU RGB+D 60 and 120; flow: optical flow of any videos; videos: a small copy of any"
-        " videos that decodes fast; finegym, epic: a small file for each element of FineGym or action of"
-        " EPIC-Kitchens-100, cut out of the long videos",
-    )
-    parser.add_argument(
-        "--root",
-        type=Path,
-        nargs="+",
-        help="folder of the .skeleton files or videos, nested or flat; or the files of another format",
-    )
-    parser.add_argument(
-        "--format",
-        choices=["skeleton", "pyskl", "agcn", "ctrgcn"],
-        default="skeleton",
-        help="pyskl: ntu60_3d.pkl; agcn: train_data_joint.npy val_data_joint.npy, beside their _label.pkl;"
-        " ctrgcn: NTU60_CS.npz and the like, which have a split of their own",
-    )
-    parser.add_argument("--out", type=Path, help="folder to make; data.root of the data module")
-    parser.add_argument("--workers", type=int, help="processes; by default as many as there are cores")
-    parser.add_argument(
-        "--bodies",
-        choices=["listed", "tracked"],
-        default="listed",
-        help="listed: a body is known by its place in the frame, as published; tracked: by the sensor's ID",
-    )
-    parser.add_argument(
-        "--method",
-        choices=["dis", "tvl1", "raft"],
-        default="dis",
-        help="of flow: OpenCV's dis or tvl1, torchvision's raft",
-    )
-    parser.add_argument(
-        "--short_side",
-        type=int,
-        help="of flow, videos, finegym and epic: pixels of a frame's shorter side, by default 128, 128, 256 and 256; of"
-        " the last two 0 keeps it",
-    )
-    parser.add_argument("--weights", type=Path, help="of raft: file of torchvision's weights")
-    parser.add_argument(
-        "--annotations",
-        type=Path,
-        help="of finegym: times of events and elements, finegym_annotation_info_v1.0.json; of epic: folder of"
-        " EPIC_100_train.csv and EPIC_100_validation.csv, the root by default",
-    )
-    parser.add_argument(
-        "--lists", type=Path, nargs="+", default=[], help="of finegym: element lists, to cut out no other elements"
-    )
-    options = parse(parser, arguments, "--help tells which there are")
-    if options.dataset is None or options.root is None or options.out is None:
-        return complain(
-            "prepare needs a dataset, --root FOLDER and --out FOLDER, as in: prepare ntu --root A --out B", 2
-        )
-    if options.format == "skeleton" and len(options.root) > 1:
-        return complain("prepare: --root takes one folder of files; put them into one", 2)
-    if options.dataset == "finegym" and options.annotations is None:
-        return complain("prepare finegym needs --annotations FILE, such as finegym_annotation_info_v1.0.json", 2)
-    from datamodules.prepare_arrays import prepare_arrays
-    from datamodules.prepare_epic import prepare_epic
-    from datamodules.prepare_finegym import prepare_finegym
-    from datamodules.prepare_flow import PreparedFlow, prepare_flow
-    from datamodules.prepare_ntu import Prepared
-    from datamodules.prepare_ntu import prepare as prepare_files
-    from datamodules.prepare_segments import PreparedSegments
-    from datamodules.prepare_videos import PreparedVideos, prepare_videos
+    from configs.prepare import prepare
 
-    done: Prepared | PreparedFlow | PreparedSegments | PreparedVideos
-    root, side = options.root[0], options.short_side
     try:
-        if options.dataset == "flow":
-            side = 128 if side is None else side
-            done = prepare_flow(root, options.out, options.method, side, options.weights, options.workers)
-        elif options.dataset == "videos":
-            done = prepare_videos(root, options.out, 128 if side is None else side, workers=options.workers)
-        elif options.dataset in ("finegym", "epic"):
-            side = 256 if side is None else side or None
-            if options.dataset == "epic":
-                done = prepare_epic(root, options.out, options.annotations, side, options.workers)
-            else:
-                done = prepare_finegym(root, options.annotations, options.out, options.lists, side, options.workers)
-        elif options.format == "skeleton":
-            done = prepare_files(root, options.out, options.workers, options.bodies)
-        else:
-            done = prepare_arrays(options.root, options.out, options.format)
+        print(prepare(arguments))
+    except configs.ConfigError:
+        raise
     except ValueError as error:
         return complain(str(error), 1)
     except KeyboardInterrupt:
         return complain("stopped; the same command goes on", 130)
-    print(done)
     return 0
 
 

@@ -21,7 +21,8 @@ class PredictionWriter(BasePredictionWriter):
 
     Read it with ``numpy.load(file)``. Tensors (B, ...) become arrays (N, ...), lists of B names become arrays of
     strings; all are in the order of ``video`` (``sample``), each of them once: one that stood in for a broken one has
-    one row, and the broken one none. What ``RC3D`` detects is left to ``DetectionWriter``.
+    one row, and the broken one none. Detectors of boxes give a row a box. What
+    ``RC3D`` detects is left to ``DetectionWriter``.
 
     Args:
         folder: of the run.

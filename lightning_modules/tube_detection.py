@@ -369,10 +369,22 @@ class TubeDetection(Reproducible):
             self.trim_penalty,
         )
 
-    def predict_step(self, batch: TubeBatch, batch_index: int) -> FrameDetections:
-        """Detections of the batch's key frames, see `detect`."""
-        self.videos.update(zip(batch["video"].tolist(), batch["name"], strict=True))
-        return self.detect(batch)
+    def predict_step(self, batch: TubeBatch, batch_index: int) -> dict[str, Any]:
+        """Detections of a batch's key frames.
+
+        Returns:
+            ``box``, float32 (N, 4), as shares of the picture; ``class``, int64 (N,), from 0; ``score``, float32 (N,);
+            ``frame``, int64 (N,), of the video from 0, and the video's ``name``.
+        """
+        found = self.detect(batch)
+        names = dict(zip(batch["video"].tolist(), batch["name"], strict=True))
+        return {
+            "box": found.box,
+            "class": found.label,
+            "score": found.score,
+            "frame": found.frame,
+            "name": [names[video] for video in found.video.tolist()],
+        }
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimizer of the whole; its rate falls at the milestones."""

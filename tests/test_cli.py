@@ -329,3 +329,12 @@ def test_two_processes(folder):
     assert stopped.returncode == 128 + signal.SIGINT
     assert stopped.stderr.count("to go on:") == 1
     assert torch.load(folder / "three/checkpoints/last.ckpt", weights_only=True)["global_step"] > 40
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(monkeypatch):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-c", "import sys; from cli import main; sys.exit(main(sys.argv[1:]))", "--help"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, cwd=Path(cli.__file__).parent)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")

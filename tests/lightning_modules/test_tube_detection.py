@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -9,6 +10,7 @@ from pytorch_lightning import Callback
 from recognition_fakes import Record, trainer
 
 import configs
+from callbacks import PredictionWriter
 from datamodules import SyntheticUCF10124DataModule
 from lightning_modules import TubeDetection, load_pretrained
 from lightning_modules.networks import R2Plus1D
@@ -131,6 +133,16 @@ def test_detections_of_a_frame_by_hand():
     assert (frame.tolist(), label.tolist()) == ([0, 0], [0, 1])
     assert score.tolist() == pytest.approx([float(first), float(second)])
     assert box.tolist() == [pytest.approx([0.05, 0.25, 0.45, 0.75])] * 2
+
+
+def test_predictions_are_written_a_row_a_box(cache, tmp_path):
+    tuned, run = model(score_threshold=0.0), trainer(tmp_path, PredictionWriter(tmp_path))
+    run.test(tuned, data(cache), verbose=False)  # the classes and anchors are those of the data
+    found = run.predict(tuned, data(cache))
+    rows = np.load(tmp_path / "predictions.npz")
+    assert len(rows["score"]) == sum(len(batch["score"]) for batch in found) > 0
+    assert rows["box"].shape == (len(rows["score"]), 4)
+    assert all(name in tuned.videos.values() for name in rows["name"]) and rows["class"].max() < 6
 
 
 def test_boxes_are_mirrored():
