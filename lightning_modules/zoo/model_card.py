@@ -39,6 +39,9 @@ def model_card(
     title = f"{config['architecture']} of {known['method']}" if "method" in known else config["architecture"]
     arguments = ", ".join(f"{name}={value}" for name, value in config["arguments"].items())
     shape = " x ".join(map(str, prepared.shape))
+    statistics = ""
+    if isinstance(prepared, Preprocessing):
+        statistics = f", mean {_numbers(prepared.mean)}, std {_numbers(prepared.std)}"
     lines = [
         f"---\n{yaml.safe_dump(metadata, sort_keys=False)}---",
         f"# {title}",
@@ -46,12 +49,7 @@ def model_card(
         "```python\nfrom lightning_modules.zoo.zoo_network import ZooNetwork\n\n"
         'network = ZooNetwork.from_pretrained("FOLDER")\n'
         "output = network(network.preprocessing(clip))\n```",
-        f"## Input\n\n{prepared.modality}, {prepared.layout}, each {shape}"
-        + (
-            f", mean {_numbers(prepared.mean)}, std {_numbers(prepared.std)}."
-            if isinstance(prepared, Preprocessing)
-            else "."
-        ),
+        f"## Input\n\n{prepared.modality}, {prepared.layout}, each {shape}{statistics}.",
     ]
     if config["num_classes"]:
         names = ", ".join(config["classes"]) or "their names are not known"
