@@ -29,7 +29,7 @@ def test_all_are_listed(capsys):
         ("skeleton_semi_supervised/table_3_3_ntu60_xsub_5_scratch.yaml", "3.3", "42.8 ± 0.5"),
         ("depth_recognition/table_2_4_rgb_kinetics_50.yaml", "2.4", "47.38 ± 0.5"),
         ("severe/gym99.yaml", "4.2", "None 84.8, supervised 88.6"),
-        ("severe/ucfrep.yaml", "4.3", "None 0.217, supervised 0.132"),
+        ("severe/ucfrep.yaml", "4.3, 4.4, 5.8", "None 0.217, supervised 0.132, tubelet contrast 0.150"),
         ("severe/diving48.yaml", "C.1", "None 81.1, temporal contrast 82.4, supervised 84.5, tubelet contrast 89.0"),
         ("tubelet_contrast/table_c6_scale_20.yaml", "C.6", "UCF (10^3) 65.6, Gym (10^3) 46.0"),
         ("skeleton_contrast/ntu60_xview.yaml", "A.4", ""),
