@@ -52,8 +52,10 @@ class TrainLoader(Loader):
     seconds_waited = 0.0
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        """Yield the batches, and measure how long each one was waited for."""
-        batches = super().__iter__()
+        """Start the workers; the time that each batch is waited for is measured."""
+        return self._timed(super().__iter__())
+
+    def _timed(self, batches: Iterator[Any]) -> Iterator[Any]:
         while True:
             start = time.perf_counter()
             batch = next(batches, None)

@@ -190,10 +190,11 @@ def test_workers_survive_an_interrupt(folder: Path) -> None:
     loader = make_data(folder, 1).train_dataloader()
     batches = iter(loader)
     next(batches)
-    for worker in batches._workers:
+    workers = loader._iterator._workers
+    for worker in workers:
         os.kill(worker.pid, signal.SIGINT)
     assert len(next(batches)["path"]) == 2
-    assert all(worker.is_alive() for worker in batches._workers)
+    assert workers and all(worker.is_alive() for worker in workers)
 
 
 def test_preprocessing_is_plain(tmp_path: Path) -> None:
