@@ -2,8 +2,8 @@
 
     python .ci/data_facts.py
 
-A page marks the place by ``<!-- facts of datamodules/NAME.py -->`` and ``<!-- end of facts -->``. A test holds the pages
-against the heads.
+A page marks the place by ``<!-- facts of datamodules/NAME.py -->`` and ``<!-- end of facts -->``. A test holds the
+pages against the heads.
 """
 
 import ast
