@@ -128,8 +128,8 @@ def fit_complaint(subcommand: str, arguments: list[str]) -> str | None:
     names, rest = cli.split_configs(arguments)
     rest = configs.take(rest, "--ckpt_path")[1]
     try:
-        chains, classes = _read(tuple(names))
-        seen = _seen.setdefault(classes, set())
+        chains = [configs.chain(name) for name in names]
+        seen = _seen.setdefault(classes_of(tuple(names)), set())
         options = _options(rest)
         if not options <= seen and ("--print_config",) not in options:
             Values(subcommand, [*rest, *(() if "--run_dir" in rest else ("--run_dir=run",))], chains)
@@ -140,15 +140,14 @@ def fit_complaint(subcommand: str, arguments: list[str]) -> str | None:
 
 
 @functools.cache
-def _read(names: tuple[str, ...]) -> tuple[list[list[configs.Config]], tuple[str, ...]]:
-    """The files of configs, and the method and data module that they name."""
-    chains = [configs.chain(name) for name in names]
+def classes_of(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The method and the data module that configs name."""
     found = {"model": "", "data": ""}
-    for file in (file for chain in chains for file in chain):
+    for file in (file for name in names for file in configs.chain(name)):
         for part, values in (yaml.safe_load(file.text) or {}).items():
             if part in found:
                 found[part] = (values or {}).get("class_path", found[part])
-    return chains, tuple(found.values())
+    return tuple(found.values())
 
 
 def _options(arguments: list[str]) -> set[tuple[str, ...]]:

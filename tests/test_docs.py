@@ -1,4 +1,5 @@
 import importlib.util
+import inspect
 import os
 import re
 import shutil
@@ -33,6 +34,7 @@ PLACEHOLDERS = {
     "TUBELET",
 }
 SMALL = "--trainer.max_epochs 1 --trainer.limit_train_batches 2 --trainer.limit_val_batches 2".split()
+SMALL_DATA = {"train_videos": 96, "val_videos": 48, "probe_samples": 48}  # where a data module has such arguments
 SMALL += "--trainer.limit_test_batches 2 --trainer.limit_predict_batches 2 --data.num_workers 0".split()
 # In an order in which each finds what it starts from.
 RUN = ["quick_start", "methods/tubelet_contrast", "methods/temporal_contrast", "methods/skeleton_contrast"]
@@ -183,7 +185,7 @@ def in_small(words):
         return words if "--dry-run" in words else None
     if subcommand == "repeat":
         rest = ["2" if before == "--seeds" else word for before, word in zip(["", *rest], rest, strict=False)]
-        return ("lightning", subcommand, *rest, *SMALL)
+        return ("lightning", subcommand, *rest, *SMALL, *small_data(rest))
     if subcommand == "severe" and "--embedded" in rest and "--list" not in rest:
         return (
             "lightning",
@@ -197,5 +199,12 @@ def in_small(words):
         if "--run_dir" not in changes:  # which would be named after what makes it small
             chains = [configs.chain(name) for name in names]
             rest += ["--run_dir", str(configs.run_folder(chains, configs.take(changes, "--ckpt_path")[1]))]
-        return ("lightning", subcommand, *rest, *SMALL)
+        return ("lightning", subcommand, *rest, *SMALL, *small_data(rest))
     return words
+
+
+def small_data(arguments):
+    """Arguments that make the embedded data of a config small."""
+    classes = documented.classes_of(tuple(cli.split_configs(arguments)[0]))
+    parameters = inspect.signature(getattr(datamodules, classes[1].rpartition(".")[2])).parameters
+    return [word for name in SMALL_DATA if name in parameters for word in (f"--data.{name}", str(SMALL_DATA[name]))]
