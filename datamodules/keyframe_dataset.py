@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from datamodules.ava_lists import BoxTable
 from datamodules.batch import BoxBatch
-from datamodules.readers.picture_frames import PictureFrames
+from datamodules.readers.numbered_pictures import PictureFrames
 from datamodules.readers.video import VideoError, VideoReader
 from datamodules.sample_list import SampleList
 from datamodules.sampling.resumable_sampler import Draw

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from datamodules.batch import TubeBatch
-from datamodules.readers.frame_folder import FrameFolder
+from datamodules.readers.numbered_pictures import FrameFolder
 from datamodules.readers.video import MAX_MISSING_FRAMES, VideoError, VideoReader
 from datamodules.sample_list import SampleList
 from datamodules.sampling.resumable_sampler import Draw

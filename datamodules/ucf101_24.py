@@ -34,7 +34,7 @@ from torch import Tensor
 from datamodules.broken_samples import BrokenSamplesDataModule
 from datamodules.listed_videos import VideoFiles, stem_of
 from datamodules.readers.annotations import find_file, read_lines
-from datamodules.readers.frame_folder import FrameFolder
+from datamodules.readers.numbered_pictures import FrameFolder
 from datamodules.readers.tubes import VideoTubes, check_tubes, read_tubes
 from datamodules.readers.video import VideoError, VideoReader
 from datamodules.sample_datamodule import require_positive

@@ -114,9 +114,7 @@ def test_ranks_that_see_different_checkpoints_are_an_error(folder):
 
 def test_nodes_and_devices_do_not_change_the_first_step(folder, monkeypatch):
     """One node of two processes, and two nodes of one: same loss, rate and batch."""
-    monkeypatch.setenv(
-        "OMP_NUM_THREADS", "1"
-    )  # else they share the threads of a node
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # else they share the threads of a node
     for nodes, devices in ((1, 2), (2, 1)):
         codes, errors = ranks(
             process_fakes.torchrun(nodes, devices),

@@ -12,7 +12,7 @@ from pytorch_lightning import Trainer
 from datamodules import AVADataModule
 from datamodules.ava_lists import read_boxes, read_exclusions, read_label_map
 from datamodules.keyframe_dataset import KeyframeDataset, KeyframeList, collate, crop_boxes
-from datamodules.readers.picture_frames import PictureFrames
+from datamodules.readers.numbered_pictures import PictureFrames
 from datamodules.readers.video import VideoError
 from datamodules.sampling.resumable_sampler import Draw
 from tests.fakes import moving_texture, write_video
