@@ -20,8 +20,6 @@ action, each from 1; class = action - 1. NTU-60 is actions 1 to 60 in setups 1 t
 are of two people. A left-right flip keeps the label: no class names a side.
 """
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -42,6 +40,7 @@ from datamodules.ntu_protocol import (
 from datamodules.prepare_ntu import Bodies, find_recordings, prepare_aside, settings
 from datamodules.skeleton_datamodule import SkeletonDataModule, counts, read_class_names
 from datamodules.skeleton_dataset import Listed, is_cache, read_index
+from datamodules.writers.folder import content_key
 
 
 class NTUSkeletonDataModule(SkeletonDataModule):
@@ -111,7 +110,7 @@ class NTUSkeletonDataModule(SkeletonDataModule):
         if self.cache is not None:
             return self.cache
         content = [str(self.root.resolve()), settings(find_recordings(self.root), self.bodies)]
-        key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
+        key = content_key(content)
         return Path("~/.cache/video-efficient-zoo/ntu").expanduser() / f"{self.root.name}-{key}"
 
     def prepare_data(self) -> None:

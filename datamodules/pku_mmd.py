@@ -12,8 +12,6 @@ keep their numbers 1 to 51 in both. Joints are those of NTU RGB+D. Classes 12, 1
 people. A left-right flip keeps the label: no class names a side.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -37,6 +35,7 @@ from datamodules.readers.skeleton import read_pku
 from datamodules.skeleton_datamodule import SkeletonDataModule, counts, read_class_names
 from datamodules.skeleton_dataset import Listed, read_index
 from datamodules.transforms.skeleton import preprocess
+from datamodules.writers.folder import content_key
 
 OFFICIAL_COUNTS = {(1, "xsub"): (18_841, 2_704), (2, "xsub"): (5_332, 1_613)}
 # Of phase I, and of phase II, where it has the same name or another.
@@ -109,7 +108,7 @@ class PKUMMDSkeletonDataModule(SkeletonDataModule):
         if self.cache is not None:
             return self.cache
         content = [str(self.root.resolve()), settings(self.root, self.phase)]
-        key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
+        key = content_key(content)
         return Path("~/.cache/video-efficient-zoo/pku_mmd").expanduser() / f"{self.root.name}-{self.phase}-{key}"
 
     def prepare_data(self) -> None:

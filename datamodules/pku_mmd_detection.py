@@ -1,6 +1,5 @@
 """PKU-MMD's whole videos with the actions in them, for detection; ``pku_mmd.py`` tells of the dataset."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, lru_cache
@@ -27,7 +26,7 @@ from datamodules.video_sequences import (
     read_videos,
     write_videos,
 )
-from datamodules.writers.folder import write_folder
+from datamodules.writers.folder import content_key, write_folder
 
 
 class PKUMMDDetectionDataModule(SampleDataModule):
@@ -88,7 +87,7 @@ class PKUMMDDetectionDataModule(SampleDataModule):
         if self.cache is not None:
             return self.cache
         content = [str(self.root.resolve()), settings(self.root, self.phase)]
-        key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
+        key = content_key(content)
         return Path("~/.cache/video-efficient-zoo/pku_mmd_videos").expanduser() / f"{self.root.name}-{self.phase}-{key}"
 
     def prepare_data(self) -> None:

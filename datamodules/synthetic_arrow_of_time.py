@@ -5,19 +5,16 @@ to rest, and what grows does so ever more slowly. A single frame does not tell t
 the videos, the drift of the background among it, may run either way. A left-right flip keeps the direction.
 """
 
-import hashlib
-import json
 import math
 from pathlib import Path
 
 import numpy as np
-from pytorch_lightning.utilities import rank_zero_info
 
 from datamodules.arrow_of_time import ArrowOfTimeDataModule
 from datamodules.moving_shapes import Pose
 from datamodules.sample_datamodule import require_positive
 from datamodules.synthetic_ucf101 import TEST_GROUPS, write_videos
-from datamodules.writers.folder import write_folder
+from datamodules.writers.folder import content_key, write_missing_folder
 from datamodules.writers.video import require_encodable
 
 CLASSES = ("Bouncing", "Inflating", "Rolling", "Spinning", "Swinging")
@@ -87,7 +84,7 @@ class SyntheticArrowOfTimeDataModule(ArrowOfTimeDataModule):
             "width": width,
             "content_seed": content_seed,
         }
-        key = hashlib.sha256(json.dumps([self.content, 1]).encode()).hexdigest()[:12]
+        key = content_key([self.content, 1])
         super().__init__(
             Path(cache).expanduser() / key,
             num_frames=num_frames,
@@ -103,10 +100,7 @@ class SyntheticArrowOfTimeDataModule(ArrowOfTimeDataModule):
 
     def prepare_data(self) -> None:
         """Write the videos and lists unless they are there."""
-        if self.root.is_dir():
-            return
-        rank_zero_info(f"{type(self).__name__}: writing small videos to {self.root}")
-        write_folder(self.root, self._write)
+        write_missing_folder(self.root, self._write, f"the small videos of {type(self).__name__}")
 
     def _write(self, folder: Path) -> None:
         write_videos(folder, CLASSES, draw_pose, **self.content)

@@ -5,8 +5,6 @@ swings sideways, swings up and down or circles, and may spin and pulse meanwhile
 a single frame shows tells them. A left-right flip keeps the actions.
 """
 
-import hashlib
-import json
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -14,12 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from pytorch_lightning.utilities import rank_zero_info
 
 from datamodules.ava import AVADataModule
 from datamodules.moving_shapes import Pose, Thing, draw_drift, draw_look, film, texture
 from datamodules.sample_datamodule import require_positive
-from datamodules.writers.folder import write_folder
+from datamodules.writers.folder import content_key, write_missing_folder
 from datamodules.writers.video import require_encodable, write_video
 
 FPS = 10
@@ -100,7 +97,7 @@ class SyntheticAVADataModule(AVADataModule):
             "width": width,
             "content_seed": content_seed,
         }
-        key = hashlib.sha256(json.dumps([self.content, 1]).encode()).hexdigest()[:12]
+        key = content_key([self.content, 1])
         super().__init__(
             Path(cache).expanduser() / key,
             score_threshold=score_threshold,
@@ -121,10 +118,7 @@ class SyntheticAVADataModule(AVADataModule):
 
     def prepare_data(self) -> None:
         """Write the videos and lists unless they are there."""
-        if self.root.is_dir():
-            return
-        rank_zero_info(f"SyntheticAVADataModule: writing small videos to {self.root}")
-        write_folder(self.root, self._write)
+        write_missing_folder(self.root, self._write, f"the small videos of {type(self).__name__}")
 
     def _write(self, folder: Path) -> None:
         write_videos(folder, **self.content)

@@ -6,8 +6,6 @@ videos nothing happens. Appearance tells nothing, and a left-right flip keeps th
 """
 
 import csv
-import hashlib
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -16,14 +14,13 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from pytorch_lightning.utilities import rank_zero_info
 
 from datamodules.charades import CharadesDataModule
 from datamodules.moving_shapes import Pose, Thing, draw_drift, draw_look, film, texture
 from datamodules.sample_datamodule import require_positive
 from datamodules.synthetic_ucf101 import CLASSES as MOTIONS
 from datamodules.synthetic_ucf101 import draw_pose
-from datamodules.writers.folder import write_folder
+from datamodules.writers.folder import content_key, write_missing_folder
 from datamodules.writers.video import require_encodable, write_video
 
 FPS = 16
@@ -128,7 +125,7 @@ class SyntheticCharadesDataModule(CharadesDataModule):
             "width": width,
             "content_seed": content_seed,
         }
-        key = hashlib.sha256(json.dumps([self.content, 1]).encode()).hexdigest()[:12]
+        key = content_key([self.content, 1])
         super().__init__(
             Path(cache).expanduser() / key,
             training_labels=training_labels,
@@ -152,10 +149,7 @@ class SyntheticCharadesDataModule(CharadesDataModule):
 
     def prepare_data(self) -> None:
         """Write the videos and tables unless they are there."""
-        if self.root.is_dir():
-            return
-        rank_zero_info(f"{type(self).__name__}: writing small videos to {self.root}")
-        write_folder(self.root, self._write)
+        write_missing_folder(self.root, self._write, f"the small videos of {type(self).__name__}")
 
     def _write(self, folder: Path) -> None:
         write_videos(folder, **self.content)

@@ -9,8 +9,6 @@ Turns are to the side that the object moves to, or against it, so a left-right f
 """
 
 import colorsys
-import hashlib
-import json
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -18,13 +16,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from pytorch_lightning.utilities import rank_zero_info
 
 from datamodules.fine_gym import FineGymDataModule, Subset
 from datamodules.fine_gym_lists import SETS
 from datamodules.moving_shapes import Pose, Thing, draw_drift, draw_look, draw_still, film, texture
 from datamodules.sample_datamodule import require_positive
-from datamodules.writers.folder import write_folder
+from datamodules.writers.folder import content_key, write_missing_folder
 from datamodules.writers.video import require_encodable, write_video
 
 FPS = 16
@@ -184,7 +181,7 @@ class SyntheticFineGymDataModule(FineGymDataModule):
             "width": width,
             "content_seed": content_seed,
         }
-        key = hashlib.sha256(json.dumps([self.content, 1]).encode()).hexdigest()[:12]
+        key = content_key([self.content, 1])
         super().__init__(
             Path(cache).expanduser() / key,
             subset=subset,
@@ -212,10 +209,7 @@ class SyntheticFineGymDataModule(FineGymDataModule):
 
     def prepare_data(self) -> None:
         """Write the videos and lists unless they are there."""
-        if self.root.is_dir():
-            return
-        rank_zero_info(f"SyntheticFineGymDataModule: writing small videos to {self.root}")
-        write_folder(self.root, self._write)
+        write_missing_folder(self.root, self._write, f"the small videos of {type(self).__name__}")
 
     def _write(self, folder: Path) -> None:
         write_videos(folder, **self.content)

@@ -6,8 +6,6 @@ only compared between clips that are not flipped.
 """
 
 import csv
-import hashlib
-import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +15,7 @@ from pytorch_lightning.utilities import rank_zero_info
 
 from datamodules.kinetics import KineticsDataModule
 from datamodules.moving_shapes import CLASSES, render
-from datamodules.writers.folder import write_folder
+from datamodules.writers.folder import content_key, write_folder
 from datamodules.writers.video import require_encodable, write_video
 
 FPS = 30
@@ -95,7 +93,7 @@ class SyntheticKineticsDataModule(KineticsDataModule):
             "width": width,
             "video_seed": video_seed,
         }
-        key = hashlib.sha256(json.dumps([self.content, CLASSES, 1]).encode()).hexdigest()[:12]
+        key = content_key([self.content, CLASSES, 1])
         super().__init__(
             root=Path(cache).expanduser() / key,
             train_list="train.csv",

@@ -4,8 +4,6 @@ Fourteen actions, ten of one person and four of two, each with its reversal in t
 real one, performers differ, each acts in some of the setups, and three cameras record the same performance.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -22,7 +20,7 @@ from datamodules.ntu import NTUSkeletonDataModule
 from datamodules.ntu_protocol import Benchmark, Protocol, SampleName
 from datamodules.prepare_ntu import Bodies, available_cores
 from datamodules.sample_datamodule import START_METHOD, require_positive
-from datamodules.writers.folder import write_folder
+from datamodules.writers.folder import content_key, write_folder
 from datamodules.writers.skeleton import write_skeleton
 
 NUM_SETUPS = 4
@@ -81,7 +79,7 @@ class SyntheticNTUDataModule(NTUSkeletonDataModule):
         if performers > 40 or noise < 0:
             raise ValueError(f"performers={performers} must be at most 40, and noise={noise} at least 0")
         self.content = Content(performers, repetitions, content_seed, noise)
-        key = hashlib.sha256(json.dumps([self.content, CLASSES, VERSION]).encode()).hexdigest()[:12]
+        key = content_key([self.content, CLASSES, VERSION])
         folder = Path(cache).expanduser() / key
         super().__init__(
             root=folder / "skeletons",

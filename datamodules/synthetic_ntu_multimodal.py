@@ -6,8 +6,6 @@ on: the source dataset of a teacher. Performers, their clothes, rooms, light and
 class. Colour and depth are pictures of one geometry, seen through one lens; joints are those of the bodies in them.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -32,7 +30,7 @@ from datamodules.room_renderer import Lens, Room
 from datamodules.sample_datamodule import START_METHOD, require_positive
 from datamodules.synthetic_ntu import FIRST_REPETITION, NUM_SETUPS
 from datamodules.writers.depth import write_depth
-from datamodules.writers.folder import write_folder
+from datamodules.writers.folder import content_key, write_folder
 from datamodules.writers.skeleton import write_skeleton
 from datamodules.writers.video import write_video
 
@@ -117,7 +115,7 @@ class SyntheticNTUMultimodalDataModule(NTUMultimodalDataModule):
                 f" and width={width} even, and fps={fps} a divisor of {FPS}"
             )
         self.content = Content(benchmark, depth, performers, repetitions, content_seed, noise, height, width, fps)
-        key = hashlib.sha256(json.dumps([self.content, _CLASSES[benchmark], VERSION]).encode()).hexdigest()[:12]
+        key = content_key([self.content, _CLASSES[benchmark], VERSION])
         folder = Path(cache).expanduser() / key
         super().__init__(
             root=folder / "recordings",

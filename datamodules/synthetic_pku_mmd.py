@@ -4,8 +4,6 @@ The fourteen actions of ``kinematic_body.py``, numbered from 1. Somebody does al
 rest in between; two people do each of theirs twice. Three cameras, left, middle and right, record each performance.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -23,7 +21,7 @@ from datamodules.pku_mmd_detection import PKUMMDDetectionDataModule
 from datamodules.pku_protocol import CAMERAS, PKUProtocol
 from datamodules.prepare_ntu import available_cores
 from datamodules.sample_datamodule import START_METHOD, require_positive
-from datamodules.writers.folder import write_folder
+from datamodules.writers.folder import content_key, write_folder
 from datamodules.writers.skeleton import write_pku
 
 NUM_SETUPS = 4
@@ -207,7 +205,7 @@ class PKUContent(NamedTuple):
                 f"performers={self.performers} must be at least 2, with repetitions={self.repetitions} at most 4,500"
                 f" together, and noise={self.noise} at least 0"
             )
-        key = hashlib.sha256(json.dumps([self, CLASSES, VERSION]).encode()).hexdigest()[:12]
+        key = content_key([self, CLASSES, VERSION])
         return Path(cache).expanduser() / key
 
     def performances(self) -> Iterator[Performance]:

@@ -4,8 +4,6 @@
 real format. Rooms, clothes and light vary as in ``synthetic_ntu_multimodal.py``, through the same lens.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -27,7 +25,7 @@ from datamodules.sample_datamodule import START_METHOD, require_positive
 from datamodules.synthetic_pku_mmd import LABEL_FOLDER, NUM_SETUPS, Performance, PKUContent, label_text, write_splits
 from datamodules.window_dataset import WindowModality
 from datamodules.writers.depth import write_depth
-from datamodules.writers.folder import write_folder
+from datamodules.writers.folder import content_key, write_folder
 from datamodules.writers.video import write_video
 
 VERSION = 1
@@ -100,7 +98,7 @@ class SyntheticPKUMMDWindowDataModule(PKUMMDWindowDataModule):
         self.content = PKUContent(performers, repetitions, content_seed, noise, oddities)
         self.lens, self.fps = Lens(height, width), fps
         facts = [self.content.folder(".").name, height, width, fps, depth, VERSION]
-        key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
+        key = content_key(facts)
         super().__init__(
             root=Path(cache).expanduser() / key,
             modality=modality,

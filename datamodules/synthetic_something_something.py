@@ -5,7 +5,6 @@ network that sees single frames stays at half of what it could know. Left and ri
 camera, change places in a mirror: a left-right flip changes the label.
 """
 
-import hashlib
 import json
 import math
 import os
@@ -13,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from pytorch_lightning.utilities import rank_zero_info
 
 from datamodules.moving_shapes import (
     CLASSES as MOTIONS,
@@ -30,7 +28,7 @@ from datamodules.moving_shapes import (
 )
 from datamodules.sample_datamodule import require_positive
 from datamodules.something_something import SomethingSomethingDataModule
-from datamodules.writers.folder import write_folder
+from datamodules.writers.folder import content_key, write_missing_folder
 from datamodules.writers.video import require_encodable, write_video
 
 FPS = 16
@@ -125,7 +123,7 @@ class SyntheticSomethingSomethingDataModule(SomethingSomethingDataModule):
             "width": width,
             "content_seed": content_seed,
         }
-        key = hashlib.sha256(json.dumps([self.content, 1]).encode()).hexdigest()[:12]
+        key = content_key([self.content, 1])
         super().__init__(
             Path(cache).expanduser() / key,
             subset=subset,
@@ -154,10 +152,7 @@ class SyntheticSomethingSomethingDataModule(SomethingSomethingDataModule):
 
     def prepare_data(self) -> None:
         """Write the videos and lists unless they are there."""
-        if self.root.is_dir():
-            return
-        rank_zero_info(f"SyntheticSomethingSomethingDataModule: writing small videos to {self.root}")
-        write_folder(self.root, self._write)
+        write_missing_folder(self.root, self._write, f"the small videos of {type(self).__name__}")
 
     def _write(self, folder: Path) -> None:
         write_videos(folder, **self.content)

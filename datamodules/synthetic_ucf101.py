@@ -6,8 +6,6 @@ appearance alone tells the class of about 55 % of the videos and motion that of 
 """
 
 import colorsys
-import hashlib
-import json
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -17,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from pytorch_lightning.utilities import rank_zero_info
 
 from datamodules.moving_shapes import (
     CLASSES as MOTIONS,
@@ -36,7 +33,7 @@ from datamodules.moving_shapes import (
 )
 from datamodules.sample_datamodule import require_positive
 from datamodules.ucf101 import UCF101DataModule
-from datamodules.writers.folder import write_folder
+from datamodules.writers.folder import content_key, write_missing_folder
 from datamodules.writers.video import require_encodable, write_video
 
 FPS = 16
@@ -133,7 +130,7 @@ class SyntheticUCF101DataModule(UCF101DataModule):
             "width": width,
             "content_seed": content_seed,
         }
-        key = hashlib.sha256(json.dumps([self.content, 1]).encode()).hexdigest()[:12]
+        key = content_key([self.content, 1])
         super().__init__(
             Path(cache).expanduser() / key,
             num_frames=num_frames,
@@ -160,10 +157,7 @@ class SyntheticUCF101DataModule(UCF101DataModule):
 
     def prepare_data(self) -> None:
         """Write the videos and lists unless they are there."""
-        if self.root.is_dir():
-            return
-        rank_zero_info(f"SyntheticUCF101DataModule: writing small videos to {self.root}")
-        write_folder(self.root, self._write)
+        write_missing_folder(self.root, self._write, f"the small videos of {type(self).__name__}")
 
     def _write(self, folder: Path) -> None:
         write_videos(folder, list(CLASSES), draw_pose, **self.content)

@@ -5,8 +5,6 @@ same, sometimes only in a part of it (before and after they are there and stand 
 In each lies another object that never moves and is not annotated. A left-right flip keeps the label.
 """
 
-import hashlib
-import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.io
-from pytorch_lightning.utilities import rank_zero_info
 
 from datamodules.moving_shapes import CLASSES as MOTIONS
 from datamodules.moving_shapes import Look, Pose, Thing, draw_drift, draw_look, draw_still, draw_thing, film, motion
 from datamodules.moving_shapes import texture as draw_texture
 from datamodules.sample_datamodule import require_positive
 from datamodules.ucf101_24 import UCF10124DataModule
-from datamodules.writers.folder import write_folder
+from datamodules.writers.folder import content_key, write_missing_folder
 from datamodules.writers.video import require_encodable, write_video
 
 FPS = 16
@@ -102,7 +99,7 @@ class SyntheticUCF10124DataModule(UCF10124DataModule):
             "width": width,
             "content_seed": content_seed,
         }
-        key = hashlib.sha256(json.dumps([self.content, 1]).encode()).hexdigest()[:12]
+        key = content_key([self.content, 1])
         super().__init__(
             Path(cache).expanduser() / key,
             num_frames=num_frames,
@@ -126,10 +123,7 @@ class SyntheticUCF10124DataModule(UCF10124DataModule):
 
     def prepare_data(self) -> None:
         """Write the videos, their boxes and the lists unless they are there."""
-        if self.root.is_dir():
-            return
-        rank_zero_info(f"SyntheticUCF10124DataModule: writing small videos to {self.root}")
-        write_folder(self.root, self._write)
+        write_missing_folder(self.root, self._write, f"the small videos of {type(self).__name__}")
 
     def _write(self, folder: Path) -> None:
         write_videos(folder, **self.content)

@@ -4,8 +4,6 @@ Five classes of an object that moves in cycles. Tempo and count vary from video 
 within one; before and after its cycles the object stands still. Nothing seen in a single frame tells the count.
 """
 
-import hashlib
-import json
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -13,13 +11,12 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from pytorch_lightning.utilities import rank_zero_info
 
 from datamodules.moving_shapes import Pose, Thing, draw_drift, draw_look, draw_still, film, texture
 from datamodules.sample_datamodule import require_positive
 from datamodules.ucfrep import UCFRepDataModule
 from datamodules.writers.cycles import write_cycles
-from datamodules.writers.folder import write_folder
+from datamodules.writers.folder import content_key, write_missing_folder
 from datamodules.writers.video import require_encodable, write_video
 
 FPS = 16
@@ -80,7 +77,7 @@ class SyntheticUCFRepDataModule(UCFRepDataModule):
             "width": width,
             "content_seed": content_seed,
         }
-        key = hashlib.sha256(json.dumps([self.content, 1]).encode()).hexdigest()[:12]
+        key = content_key([self.content, 1])
         super().__init__(
             Path(cache).expanduser() / key,
             crop_size=crop_size,
@@ -96,10 +93,7 @@ class SyntheticUCFRepDataModule(UCFRepDataModule):
 
     def prepare_data(self) -> None:
         """Write the videos and their cycles unless they are there."""
-        if self.root.is_dir():
-            return
-        rank_zero_info(f"SyntheticUCFRepDataModule: writing small videos to {self.root}")
-        write_folder(self.root, self._write)
+        write_missing_folder(self.root, self._write, f"the small videos of {type(self).__name__}")
 
     def _write(self, folder: Path) -> None:
         write_videos(folder, **self.content)

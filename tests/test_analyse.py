@@ -204,6 +204,9 @@ def test_wrong_attributes(line, message, tmp_path):
     path.write_text(f"# about\ndataset,attribute,value,source\n\n{line}\n")
     with pytest.raises(ValueError, match=rf"a\.csv:4: {message}"):
         read_attributes(path)
+    path.write_text(f'# about\ndataset,attribute,value,source\na,action_length,3,"two\nlines"\n{line}\n')
+    with pytest.raises(ValueError, match=rf"a\.csv:5: {message}"):
+        read_attributes(path)
     path.write_text("dataset,value\n")
     with pytest.raises(ValueError, match="columns are dataset,value; they have to be dataset,attribute,value,source"):
         read_attributes(path)

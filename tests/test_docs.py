@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 
 import documented_commands as documented
 import pytest
@@ -186,7 +187,7 @@ def in_small(words):
     if subcommand == "submit":
         return words if "--dry-run" in words else None
     if subcommand == "repeat":
-        rest = ["2" if before == "--seeds" else word for before, word in zip(["", *rest], rest, strict=False)]
+        rest = ["2" if before == "--seeds" else word for before, word in pairwise(["", *rest])]
         return ("lightning", subcommand, *rest, *SMALL, *small_data(rest))
     if subcommand == "severe" and "--embedded" in rest and "--list" not in rest:
         return (

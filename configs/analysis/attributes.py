@@ -205,7 +205,8 @@ def read_attributes(path: Path) -> list[Attribute]:
     if not of_frames and columns != HEADER:
         raise ValueError(f"{path}: its columns are {','.join(columns)}; they have to be {','.join(HEADER)}")
     found = []
-    for (number, _), row in zip(kept[1:], table, strict=False):
+    for row in table:
+        number = kept[table.line_num - 1][0]
         if of_frames:
             about = f"{path.name}, {row['weights']}"
             one = Attribute(row["setting"], "temporal_awareness", row["temporal_awareness"], about)
@@ -266,7 +267,7 @@ def draw(attributes: Iterable[Attribute]) -> np.ndarray:
     note = f"dotted: {REFERENCE}; outlines are open where a value is not known"
     figure.text(0.5, 0.08 / height, note, fontsize=6.5, color="0.3", ha="center", va="bottom")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for number, (axis, (name, own)) in enumerate(zip(axes, values.items(), strict=False)):
+    for number, (axis, (name, own)) in enumerate(zip(axes[: len(values)], values.items(), strict=True)):
         _spokes(axis)
         _outline(axis, reference, "0.25", dotted=True)
         _outline(axis, own, f"C{number % 10}", dotted=False)

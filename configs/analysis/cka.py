@@ -121,7 +121,7 @@ def draw(alignments: list[Alignment]) -> np.ndarray:
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     low = min(0.0, *(float(np.nanmin(one.value, initial=0.0)) for one in alignments))
     image = None
-    for axis, one in zip(axes, alignments, strict=False):
+    for axis, one in zip(axes[: len(alignments)], alignments, strict=True):
         image = axis.imshow(one.value, origin="lower", cmap="magma", vmin=low, vmax=1)
         axis.set_facecolor("0.8")
         _name_layers(axis.set_xticks, one.other_layers, rotation=90)

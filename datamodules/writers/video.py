@@ -1,8 +1,8 @@
 """Frames to video files."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from itertools import chain, repeat
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -50,6 +50,9 @@ def write_video(
             that may be left out, so that a reader of every other frame decodes fewer.
         times: presentation time of each frame in ticks, increasing; evenly spaced when None.
         time_base: seconds a tick, with ``times``.
+
+    Raises:
+        ValueError: there are not as many times as frames.
     """
     encoder, options = {
         "h264": ("libx264", {"crf": str(quality), "preset": preset}),
@@ -58,18 +61,19 @@ def write_video(
     }[codec]
     if key_frame_interval is not None:
         options |= {"g": str(key_frame_interval), "bf": "3", "x264-params": "b-pyramid=none:b-adapt=1"}
-    images = iter(frames)
+    timed = ((image, None) for image in frames) if times is None else zip(frames, times, strict=True)
+    images: Iterator[tuple[np.ndarray, int | None]] = iter(timed)
     first = next(images)
     # Not bit-exact, a WebM is given a random number.
     with av.open(str(path), "w", format=container, container_options={"fflags": "bitexact"}) as output:
         stream = output.add_stream(encoder, rate=fps, options=options)
         assert isinstance(stream, VideoStream)
-        stream.height, stream.width = first.shape[:2]
+        stream.height, stream.width = first[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.thread_count = 1
         if time_base is not None:
             stream.codec_context.time_base = time_base
-        for image, time in zip(chain([first], images), repeat(None) if times is None else times, strict=False):
+        for image, time in chain([first], images):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
             if time is not None and time_base is not None:
                 frame.pts, frame.time_base = time, time_base

@@ -63,12 +63,12 @@ def link(
         if trim is not None:
             inside = _in_action(torch.where(seen, score, 0), inside, trim, trim_penalty)
         parts.append(_tubes(group[row], num_classes, box, score, inside))
-    offsets = torch.tensor([0, *(len(part) for part in parts)]).cumsum(0).tolist()
+    offsets = torch.tensor([0, *(len(part) for part in parts[:-1])]).cumsum(0).tolist()
     return Tubes(
         torch.cat([part.video for part in parts]),
         torch.cat([part.label for part in parts]),
         torch.cat([part.score for part in parts]),
-        torch.cat([part.tube + offset for part, offset in zip(parts, offsets, strict=False)]),
+        torch.cat([part.tube + offset for part, offset in zip(parts, offsets, strict=True)]),
         torch.cat([part.frame for part in parts]),
         torch.cat([part.box for part in parts]),
     )

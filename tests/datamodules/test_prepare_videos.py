@@ -1,6 +1,7 @@
 """Small copies of videos: the same frames at the same times under the same names, resumable, broken ones listed."""
 
 import json
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -11,6 +12,7 @@ import cli
 from datamodules import VideoFolderDataModule
 from datamodules.prepare_videos import prepare_videos
 from datamodules.readers.video import VideoReader
+from datamodules.writers.video import write_video as write_frames
 
 VARIABLE = [0, 40, 90, 100, 200, 240, 300, 480, 500, 540, 560, 640, 700, 720, 760, 800, 900, 910, 1000, 1040]
 
@@ -148,3 +150,10 @@ def test_the_command(material, tmp_path, capsys):
     assert line.startswith(f"5 small videos in {tmp_path / 'small'}, 5 written now, and 1 lists; ")
     assert cli.main(command) == 1
     assert "was made in another way" in capsys.readouterr().err
+
+
+def test_times_have_to_be_as_many_as_frames(tmp_path):
+    frames = np.zeros((3, 16, 16, 3), np.uint8)
+    for times in ([0, 1], [0, 1, 2, 3]):
+        with pytest.raises(ValueError, match="zip"):
+            write_frames(tmp_path / "a.mp4", frames, 10, times=times, time_base=Fraction(1, 10))
