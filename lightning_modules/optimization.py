@@ -1,7 +1,7 @@
 """How methods that are trained with labels move their weights: an optimizer whose rate falls in steps."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -11,7 +11,7 @@ OptimizerName = Literal["sgd", "adam", "adamw"]
 
 
 def multi_step(
-    parameters: Sequence[nn.Parameter],
+    parameters: Sequence[nn.Parameter] | Sequence[dict[str, Any]],
     optimizer: OptimizerName,
     learning_rate: float,
     weight_decay: float,
@@ -19,22 +19,24 @@ def multi_step(
     gamma: float,
     warmup_epochs: int = 0,
     fused: bool = False,
+    momentum: float = 0.9,
 ) -> OptimizerLRScheduler:
     """Build an optimizer and its schedule, for ``configure_optimizers``.
 
     Args:
-        parameters: that it moves.
-        optimizer: its kind; ``sgd`` has momentum 0.9.
+        parameters: that it moves, or groups of them with a rate or decay of their own.
+        optimizer: its kind.
         learning_rate: of all of them.
         weight_decay: likewise.
         milestones: epochs after which the rate falls.
         gamma: what it is multiplied with then.
         warmup_epochs: epochs over which it rises to its value, in equal steps of one epoch.
         fused: in one kernel, the same result within rounding.
+        momentum: of ``sgd``.
     """
     moves: torch.optim.Optimizer
     if optimizer == "sgd":
-        moves = torch.optim.SGD(parameters, learning_rate, momentum=0.9, weight_decay=weight_decay, fused=fused or None)
+        moves = torch.optim.SGD(parameters, learning_rate, momentum, weight_decay=weight_decay, fused=fused or None)
     elif optimizer == "adam":
         moves = torch.optim.Adam(parameters, learning_rate, weight_decay=weight_decay, fused=fused or None)
     else:

@@ -14,13 +14,14 @@ from lightning_modules.metrics.pku_mmd_detection import pku_mmd_scores
 from lightning_modules.metrics.temporal_detection import check_thresholds, temporal_detection_map
 from lightning_modules.networks.temporal_proposals import SegmentHead, TemporalProposalNetwork
 from lightning_modules.networks.video_network import VideoNetwork
+from lightning_modules.optimization import OptimizerName, multi_step
 from lightning_modules.reproducible import Reproducible
 from lightning_modules.segments.anchors import anchor_grid, decode, encode
 from lightning_modules.segments.detections import Actions, Detections
 from lightning_modules.segments.nms import nms
 from lightning_modules.segments.roi_pooling import roi_pool
 from lightning_modules.segments.targets import assign_anchors, assign_proposals, sample, visible_actions
-from lightning_modules.views.multimodal import DEFAULTS
+from lightning_modules.views.multimodal import DEFAULTS, draw_colours, mix_colours
 from lightning_modules.weights.files import CLASS_NAMES_KEY
 from lightning_modules.weights.header import describe
 from lightning_modules.weights.importers import load_weights
@@ -89,12 +90,16 @@ class RC3D(Reproducible):
         detection_nms: overlap of detections of one class above which the surer one suppresses.
         map_thresholds: overlaps of the logged mean average precisions.
         flip_probability: of a left-right flip of a training window.
+        recolour: whether training mixes the colours of each window of RGB at random, see ``ClipCrop``; not in the
+            thesis.
         freeze_batch_norm: keep the network's batch statistics and its norms' weights, as sunnyxiaohu/R-C3D.pytorch
             does; not from scratch.
+        optimizer: ``sgd``, as published, ``adam`` or ``adamw``.
         learning_rate: at the global batch size of the config; that of biases is twice as high, as published.
-        momentum: of SGD.
+        momentum: of ``sgd``.
         weight_decay: of all but biases.
         milestones: epochs before which the rate falls to a tenth (2.5.4: the last 2 of 8).
+        warmup_epochs: over which it rises at first; none in the thesis.
         seed: of flips, samples and dropout; the latter alone depends on the number of devices.
 
     Raises:
@@ -133,11 +138,14 @@ class RC3D(Reproducible):
         detection_nms: float = 0.4,
         map_thresholds: tuple[float, ...] = (0.5,),
         flip_probability: float = 0.5,
+        recolour: bool = False,
         freeze_batch_norm: bool = False,
+        optimizer: OptimizerName = "sgd",
         learning_rate: float = 1e-4,
         momentum: float = 0.9,
         weight_decay: float = 5e-4,
         milestones: tuple[int, ...] = (6,),
+        warmup_epochs: int = 0,
         seed: int = 0,
     ) -> None:
         super().__init__(seed)
@@ -146,6 +154,8 @@ class RC3D(Reproducible):
         self.preprocessing = preprocessing or DEFAULTS[modality]
         if self.preprocessing.modality != modality:
             raise ValueError(f"model.modality is {modality}, preprocessing is of {self.preprocessing.modality}")
+        if recolour and modality != "rgb":
+            raise ValueError(f"recolour is for modality rgb; {modality} has no colours")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must lie from 0 to below 1, is {dropout}")
         if not 0 <= proposal_background < proposal_positive <= 1 or not 0 <= anchor_negative <= anchor_positive <= 1:
@@ -183,11 +193,14 @@ class RC3D(Reproducible):
         self.detection_nms = detection_nms
         self.map_thresholds = check_thresholds(map_thresholds)
         self.flip_probability = flip_probability
+        self.recolour = recolour
         self.freeze_batch_norm = freeze_batch_norm
+        self.optimizer: OptimizerName = optimizer
         self.learning_rate = learning_rate
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.milestones = tuple(milestones)
+        self.warmup_epochs = warmup_epochs
         self.register_buffer("anchor_scales", torch.tensor(anchor_scales, dtype=torch.float32), persistent=False)
         # The published files scale what the last regression learns (TWIN_NORMALIZE_STDS).
         self.register_buffer("offset_scale", torch.tensor([0.1, 0.2]), persistent=False)
@@ -208,12 +221,13 @@ class RC3D(Reproducible):
     def _norms(self) -> list[nn.Module]:
         return [module for module in self.network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
-    def prepare(self, batch: WindowBatch, flips: Tensor | None = None) -> Tensor:
+    def prepare(self, batch: WindowBatch, flips: Tensor | None = None, colours: Tensor | None = None) -> Tensor:
         """The network's input, float32 (B, 3, T, H, W).
 
         Args:
             batch: see ``WindowBatch``.
             flips: bool (B,), windows to turn left to right.
+            colours: float32 (B, 3, 3), see ``mix_colours``.
 
         Raises:
             ValueError: the batch lacks the modality, or its windows do not fill whole cells.
@@ -222,7 +236,8 @@ class RC3D(Reproducible):
             have = ", ".join(name for name in ("rgb", "depth") if name in batch) or "neither"
             raise ValueError(f"model.modality is {self.modality}, the data has {have}: set one to the other")
         pixels = batch["rgb"] if self.modality == "rgb" else batch["depth"]
-        clip = self.preprocessing.normalise(self.preprocessing.unit(self.preprocessing.batched(pixels)))
+        clip = self.preprocessing.unit(self.preprocessing.batched(pixels))
+        clip = self.preprocessing.normalise(clip if colours is None else mix_colours(clip, colours))
         if clip.shape[2] % self.stride:
             raise ValueError(
                 f"a window of {clip.shape[2]} frames does not fill cells of {self.stride}: make it a multiple of them"
@@ -235,7 +250,8 @@ class RC3D(Reproducible):
         size, step = len(batch["name"]), self.batches_done()
         draws = [self.generator(step, world()[0] * size + row) for row in range(size)]
         flips = torch.stack([torch.rand((), generator=draw) for draw in draws]) < self.flip_probability
-        maps = self.network.forward_maps(self.prepare(batch, flips.to(self.device)), self.stage)
+        colours = torch.cat([draw_colours(1, draw) for draw in draws]).to(self.device) if self.recolour else None
+        maps = self.network.forward_maps(self.prepare(batch, flips.to(self.device), colours), self.stage)
         actions = self.window_actions(batch)
         anchors, logits, offsets = self.judge_anchors(maps)
         losses = self.proposal_losses(anchors, logits, offsets, actions, draws)
@@ -458,16 +474,21 @@ class RC3D(Reproducible):
         return self.detect(batch)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """SGD with a higher rate for biases, and steps by epochs."""
+        """Optimizer with a higher rate for biases; the rate falls at the milestones."""
         parameters = {name: value for name, value in self.named_parameters() if value.requires_grad}
         biases = [value for name, value in parameters.items() if name.endswith("bias")]
         weights = [value for name, value in parameters.items() if not name.endswith("bias")]
-        groups = [
-            {"params": weights, "weight_decay": self.weight_decay},
-            {"params": biases, "weight_decay": 0.0, "lr": 2 * self.learning_rate},
-        ]
-        optimizer = torch.optim.SGD(groups, self.learning_rate, momentum=self.momentum)
-        return [optimizer], [torch.optim.lr_scheduler.MultiStepLR(optimizer, self.milestones, gamma=0.1)]
+        groups = [{"params": weights}, {"params": biases, "weight_decay": 0.0, "lr": 2 * self.learning_rate}]
+        return multi_step(
+            groups,
+            self.optimizer,
+            self.learning_rate,
+            self.weight_decay,
+            self.milestones,
+            0.1,
+            self.warmup_epochs,
+            momentum=self.momentum,
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say inside the checkpoint what network it holds and what it was fed with."""

@@ -133,10 +133,7 @@ class ClipCrop(CornerCrop):
         boxes = super().draw(num_clips, height, width, generator)
         if not self.recolour:
             return boxes
-        noise = torch.randn((num_clips, 3, 3), generator=generator, device=generator.device)
-        sign = choose((num_clips,), (0.5, 0.5), generator).view(-1, 1, 1) * 2 - 1
-        own = torch.eye(3, device=generator.device) * sign
-        return dataclasses.replace(boxes, colours=(own + noise) / 2)
+        return dataclasses.replace(boxes, colours=draw_colours(num_clips, generator))
 
     def clips(self, batch: Mapping[str, object]) -> Tensor:
         """The clips of a ``MultimodalBatch``, (B, N, T, H, W, ...).
@@ -215,10 +212,22 @@ def crop_clips(clip: Tensor, boxes: CropBoxes, preprocessing: Preprocessing) -> 
             flipped = boxes.flipped[part].view(-1, 1, 1, 1)
             frames[:, 0] = torch.where(flipped, 1 - along_x, along_x)  # 0.5 is no movement
         if boxes.colours is not None:
-            offset = frames - frames.mean((2, 3, 4), keepdim=True)
-            frames = torch.einsum("bij,bjthw->bithw", boxes.colours[part], offset) + 0.5
+            frames = mix_colours(frames, boxes.colours[part])
         output[part] = preprocessing.normalise(frames)
     return output
+
+
+def draw_colours(num_clips: int, generator: torch.Generator) -> Tensor:
+    """Mixtures of colours at random, positive or negative: float32 (B, 3, 3), see ``CropBoxes.colours``."""
+    noise = torch.randn((num_clips, 3, 3), generator=generator, device=generator.device)
+    sign = choose((num_clips,), (0.5, 0.5), generator).view(-1, 1, 1) * 2 - 1
+    return (torch.eye(3, device=generator.device) * sign + noise) / 2
+
+
+def mix_colours(clip: Tensor, colours: Tensor) -> Tensor:
+    """Mix the colours of clips of RGB in 0..1, float32 (B, 3, T, H, W), around each clip's mean, which becomes grey."""
+    offset = clip - clip.mean((2, 3, 4), keepdim=True)
+    return torch.einsum("bij,bjthw->bithw", colours, offset) + 0.5
 
 
 def mean_over_clips(values: Tensor, there: Tensor) -> Tensor:

@@ -365,9 +365,38 @@ def test_frozen_norms_stay():
     assert not any(value.requires_grad for name, value in model.network.named_parameters() if ".1." in name)
 
 
+def optimizer_of(model):
+    """Its optimizer and what changes the rates of it."""
+    found = model.configure_optimizers()
+    return found["optimizer"], found["lr_scheduler"]["scheduler"]
+
+
+def test_colours_of_windows_are_mixed_around_grey():
+    model, windows = detector(), batch(count=2)
+    colours = torch.stack((torch.eye(3), torch.zeros(3, 3)))
+    plain, mixed = model.prepare(windows), model.prepare(windows, colours=colours)
+    unit = [clip * torch.tensor(model.preprocessing.std).view(3, 1, 1, 1) for clip in (plain[0], mixed[0])]
+    difference = (unit[0] - unit[1]).flatten(1)
+    torch.testing.assert_close(difference, difference.mean(1, keepdim=True).expand_as(difference), atol=1e-5, rtol=0)
+    grey = mixed[1] * torch.tensor(model.preprocessing.std).view(3, 1, 1, 1)
+    grey = grey + torch.tensor(model.preprocessing.mean).view(3, 1, 1, 1)
+    torch.testing.assert_close(grey, torch.full_like(grey, 0.5))
+    with pytest.raises(ValueError, match="depth has no colours"):
+        detector(modality="depth", recolour=True)
+
+
+def test_colours_of_training_depend_on_the_seed(tmp_path):
+    losses = []
+    for seed in (0, 0, 1):
+        model, record = detector(dropout=0.0, flip_probability=0.0, recolour=True, seed=seed), Record()
+        trainer(tmp_path, record, max_steps=2).fit(model, DetectionData())
+        losses.append(record.losses)
+    assert losses[0] == losses[1] != losses[2]
+
+
 def test_rates_of_biases_and_epochs():
     model = detector(learning_rate=1e-4, milestones=(6,))
-    (optimizer,), (schedule,) = model.configure_optimizers()
+    optimizer, schedule = optimizer_of(model)
     rates = []
     for _ in range(8):
         rates.append([group["lr"] for group in optimizer.param_groups])
@@ -377,6 +406,16 @@ def test_rates_of_biases_and_epochs():
     assert [bias for _, bias in rates] == pytest.approx([2e-4] * 6 + [2e-5] * 2)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [5e-4, 0]
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
+    assert isinstance(optimizer, torch.optim.SGD) and optimizer.defaults["momentum"] == 0.9
+
+
+def test_rates_rise_first():
+    optimizer, schedule = optimizer_of(detector(optimizer="adamw", learning_rate=1e-3, warmup_epochs=1))
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([5e-4, 1e-3])
+    optimizer.step()
+    schedule.step()
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([1e-3, 2e-3])
 
 
 def test_its_backbone_is_found_in_a_checkpoint(tmp_path):
