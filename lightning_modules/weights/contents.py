@@ -16,6 +16,7 @@ from lightning_modules.weights.importers.architecture import architecture_of
 from lightning_modules.weights.importers.comparison import Comparison, compare, remedy
 from lightning_modules.weights.importers.load import Format, choose_importer, grouped
 from lightning_modules.weights.preprocessing import Preprocessing
+from lightning_modules.weights.skeleton_input import SkeletonInput
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Contents:
     actions: tuple[str, ...]
     architecture: str | None
     arguments: Mapping[str, Any]
-    preprocessing: Preprocessing | None
+    preprocessing: Preprocessing | SkeletonInput | None
     bgr: bool
     comparison: Comparison | None
     remedy: str
@@ -99,7 +100,7 @@ def inspect(
         architecture = architecture_of(tensors) if header is None else header["architecture"]
     published = importer.published(architecture, tensors)
     arguments: Mapping[str, Any] = published.arguments if published else {}
-    preprocessing = published.preprocessing if published else None
+    preprocessing: Preprocessing | SkeletonInput | None = published.preprocessing if published else None
     if header is not None:
         arguments = header["arguments"] if header["architecture"] == architecture else {}
         preprocessing = read_preprocessing(header["preprocessing"], str(file.path)) if header["preprocessing"] else None
@@ -177,7 +178,9 @@ def _network_names() -> list[str]:
     ]
 
 
-def _clips(preprocessing: Preprocessing) -> str:
+def _clips(preprocessing: Preprocessing | SkeletonInput) -> str:
+    if isinstance(preprocessing, SkeletonInput):
+        return f"skeletons, {preprocessing.num_frames} frames"
     rate = "" if preprocessing.fps is None else f" at {preprocessing.fps:g} a second"
     every = "" if preprocessing.stride in (None, 1) else f", every {preprocessing.stride}th"
     mean, std = (" ".join(f"{value:.4g}" for value in values) for values in (preprocessing.mean, preprocessing.std))
