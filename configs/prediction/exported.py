@@ -29,15 +29,15 @@ def build_method(file: WeightsFile) -> tuple[Recognition, Preprocessing | Skelet
         ValueError: The file does not say what network it holds or how its inputs are prepared, its weights do not fit,
             or its method is a detector, whose heads it lacks.
     """
-    network, prepared = build_pretrained(file)
     method = file.header["method"] if file.header is not None else ""
-    # Of detection in key frames, the classifier is of boxes.
-    state = file.classifier(network.feature_dim) if method != "ActionDetection" else None
-    if state is None and method in HEADS:
+    if method in HEADS and "classifier.weight" not in file.tensors:
         raise ValueError(
             f"{file.path}: holds the network of {method} without the heads that say something; give the run's "
             "checkpoints/last.ckpt"
         )
+    network, prepared = build_pretrained(file)
+    # Of detection in key frames, the classifier is of boxes.
+    state = file.classifier(network.feature_dim) if method != "ActionDetection" else None
     num_classes = None if state is None else len(state["bias"])
     built: Recognition
     if isinstance(prepared, SkeletonInput):

@@ -259,9 +259,7 @@ def read_weights(source: str, name: str | None) -> Weights:
         name = source.replace("/", "_") if catalogued else of_run or path.stem
     entry = None if Path(source).expanduser().exists() else CATALOGUE.get(source)
     data = entry.data.partition(":")[0] if entry is not None else "" if file.header is None else file.header["data"]
-    return Weights(
-        str(path), digest, name, TCLR_ARGUMENTS if importer is TCLR else (), data.removesuffix("DataModule")
-    )
+    return Weights(str(path), digest, name, TCLR_ARGUMENTS if importer is TCLR else (), data.removesuffix("DataModule"))
 
 
 def folder_of(family: str) -> Path:

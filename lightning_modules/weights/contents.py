@@ -27,7 +27,7 @@ class Contents:
         path: The file.
         format: Its format, a name that `load_weights` takes.
         header: What it says of itself.
-        actions: Classes that a checkpoint of recognition was trained on.
+        classes: That a checkpoint of recognition, or an export with its classifier, was trained on.
         architecture: Class of the network in it, or of the one that was asked about; ``None``: none of ours.
         arguments: Of that class, as far as the file or its source fixes them.
         preprocessing: How clips are prepared; ``None``: not known.
@@ -39,7 +39,7 @@ class Contents:
     path: Path
     format: str
     header: Header | None
-    actions: tuple[str, ...]
+    classes: tuple[str, ...]
     architecture: str | None
     arguments: Mapping[str, Any]
     preprocessing: Preprocessing | SkeletonInput | None
@@ -53,8 +53,8 @@ class Contents:
         if self.header is not None:
             rows += [("method", self.header["method"]), ("data", self.header["data"])]
             rows += [("written by", f"version {self.header['version']}, PyTorch {self.header['torch']}")]
-        if self.actions:
-            rows += [("classes", f"{len(self.actions)} ({shorten(list(self.actions))})")]
+        if self.classes:
+            rows += [("classes", f"{len(self.classes)} ({shorten(list(self.classes))})")]
         settings = ", ".join(f"{name}={value}" for name, value in self.arguments.items())
         rows += [("network", f"{self.architecture}({settings})" if self.architecture else "none of ours")]
         rows += [("clips", _clips(self.preprocessing) if self.preprocessing else "how they are prepared is not known")]
@@ -117,7 +117,7 @@ def inspect(
         file.path,
         importer.name,
         header,
-        file.actions,
+        file.class_names or file.actions,
         architecture,
         arguments,
         preprocessing,

@@ -59,8 +59,8 @@ def build_pretrained(file: WeightsFile, format: Format = "auto") -> tuple[Networ
         published = importer.published(architecture, converted)
         if architecture is None or published is None or published.preprocessing is None:
             raise WeightsError(
-                f"{file.path} does not say which network it holds or how clips are prepared; give what lightning export "
-                "writes, or build the network and fill it with load_weights"
+                f"{file.path} does not say which network it holds or how clips are prepared; give what lightning export"
+                " writes, or build the network and fill it with load_weights"
             )
         network = getattr(networks, architecture)(**published.arguments)
         preprocessing = published.preprocessing
