@@ -104,8 +104,10 @@ def _boxes(batch: Mapping[str, Any], row: int) -> Tensor:
     """Which boxes of a batch are those of a sample's last key frame, or of its only one."""
     if "owner" in batch:
         run = batch["frame"].shape[1]
-        return (batch["owner"] == row * run + int((batch["frame"][row] >= 0).sum()) - 1).nonzero()[:, 0]
-    return (batch["box_row"] == row).nonzero()[:, 0]
+        chosen: Tensor = batch["owner"] == row * run + int((batch["frame"][row] >= 0).sum()) - 1
+    else:
+        chosen = batch["box_row"] == row
+    return chosen.nonzero()[:, 0]
 
 
 def _clips(batch: Mapping[str, Any], row: int, key: str, kind: Kind, lines: list[str]) -> list[Strip]:

@@ -72,10 +72,12 @@ def open_checkpoint(source: Path, names_file: Path | None = None) -> Checkpoint:
     recipe = None if content is None else _recipe(content, path)
     names: list[str]
     method: LightningModule
+    data: dict[str, Any] = {}
+    preprocessing: Preprocessing | SkeletonInput | None
     if content is None or recipe is None:
         file = read_weights_file(path)
         method, preprocessing = build_method(file)
-        data, names = {}, list(file.class_names)
+        names = list(file.class_names)
     else:
         method, preprocessing = _fill(content, recipe, path)
         data = (recipe.get("data") or {}).get("init_args") or {}
