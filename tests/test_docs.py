@@ -35,6 +35,7 @@ PLACEHOLDERS = {
     "TUBELET",
 }
 SMALL = "--trainer.max_epochs 1 --trainer.limit_train_batches 2 --trainer.limit_val_batches 2".split()
+SMALL += ["--trainer.log_every_n_steps", "1"]  # some commands look at what was logged
 SMALL_DATA = {"train_videos": 96, "val_videos": 48, "probe_samples": 48}  # where a data module has such arguments
 SMALL += "--trainer.limit_test_batches 2 --trainer.limit_predict_batches 2 --data.num_workers 0".split()
 # In an order in which each finds what it starts from.
