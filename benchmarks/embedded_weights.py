@@ -17,7 +17,7 @@ from pathlib import Path
 from cli import main as lightning
 from lightning_modules.networks import AGCN, Network
 from lightning_modules.weights.catalogue.embedded import FOLDER, LIST
-from lightning_modules.weights.export import write
+from lightning_modules.weights.export import classifier_of, write
 from lightning_modules.weights.files import read_weights_file
 from lightning_modules.weights.header import build_network, describe
 from lightning_modules.weights.importers import load_weights
@@ -32,7 +32,8 @@ class Recipe:
         run: Folder of the run, below ``--runs``.
         config: Shipped config.
         metric: That the run logs of held-out data, a share.
-        after: Option and run whose checkpoint the config starts from.
+        after: Option of the config, and what it starts from: a file of these, or the last checkpoint of a run.
+        classifier: Whether the file keeps the run's classifier and the names of its classes.
         network: Where the checkpoint holds several, the one that is not in its header.
     """
 
@@ -41,6 +42,7 @@ class Recipe:
     config: str
     metric: str
     after: tuple[str, str] | None = None
+    classifier: bool = False
     network: Network | None = None
 
 
@@ -48,7 +50,12 @@ class Recipe:
 RECIPES = (
     Recipe("embedded_tubelet", "tubelet", "tubelet.yaml", "probe/knn_top1"),
     Recipe(
-        "embedded_severe", "severe", "severe_embedded/ucf101.yaml", "val/top1", after=("--model.weights", "tubelet")
+        "embedded_severe",
+        "severe",
+        "severe_embedded/ucf101.yaml",
+        "val/top1",
+        after=("--model.weights", "embedded_tubelet"),
+        classifier=True,
     ),
     Recipe("embedded_skeleton", "skeleton", "skeleton.yaml", "probe/knn_top1"),
     Recipe(
@@ -57,6 +64,14 @@ RECIPES = (
         "skeleton.yaml",
         "probe/knn_top1",
         network=AGCN(width=8, blocks=(1, 1, 1)),
+    ),
+    Recipe(
+        "embedded_skeleton_linear",
+        "skeleton_linear",
+        "skeleton_linear.yaml",
+        "val/top1",
+        after=("--model.weights", "embedded_skeleton"),
+        classifier=True,
     ),
     Recipe("embedded_transfer_teacher", "transfer_teacher", "transfer_teacher.yaml", "val/top1"),
     Recipe(
@@ -74,7 +89,7 @@ def checkpoint(runs: Path, run: str) -> Path:
     return runs / run / "checkpoints" / "last.ckpt"
 
 
-def train(recipe: Recipe, runs: Path) -> None:
+def train(recipe: Recipe, runs: Path, out: Path) -> None:
     """Train, or go on; a finished run ends at once.
 
     Raises:
@@ -82,8 +97,9 @@ def train(recipe: Recipe, runs: Path) -> None:
     """
     arguments = ["fit", "--config", recipe.config, "--run_dir", str(runs / recipe.run), "--data.num_workers", "0"]
     if recipe.after is not None:
-        option, run = recipe.after
-        arguments += [option, str(checkpoint(runs, run))]
+        option, name = recipe.after
+        exported = name in {other.name for other in RECIPES}
+        arguments += [option, str(out / f"{name}.safetensors" if exported else checkpoint(runs, name))]
     code = lightning(arguments)
     if code:
         raise SystemExit(code)
@@ -111,7 +127,8 @@ def export(recipe: Recipe, runs: Path, out: Path) -> dict[str, object]:
         WeightsError: It is missing or damaged.
     """
     source = checkpoint(runs, recipe.run)
-    header = read_weights_file(source).header
+    file = read_weights_file(source)
+    header = file.header
     if header is None:
         raise SystemExit(f"{source} has no header")
     network = build_network(header, str(source)) if recipe.network is None else recipe.network
@@ -119,7 +136,8 @@ def export(recipe: Recipe, runs: Path, out: Path) -> dict[str, object]:
     # Said anew: an older version may have known fewer arguments.
     header = describe(network, header["method"], header["data"], header["preprocessing"])
     path = out / f"{recipe.name}.safetensors"
-    exported = write(network, network.eval(), header, path, "safetensors", half=True)
+    classifier = classifier_of(file, network) if recipe.classifier else None
+    exported = write(network.eval(), classifier, file.class_names, header, path, "safetensors", half=True)
     print(f"{path}, {path.stat().st_size / 1000:.0f} kB; {exported}")
     return {
         "config": recipe.config,
@@ -146,7 +164,7 @@ def main() -> None:
     found = {}
     for recipe in RECIPES:
         if not options.export_only:
-            train(recipe, options.runs)
+            train(recipe, options.runs, options.out)
         found[recipe.name] = export(recipe, options.runs, options.out)
     (options.out / LIST.name).write_text(json.dumps(found, indent=2) + "\n")
 

@@ -29,6 +29,7 @@ VIDEO_KINDS: tuple[tuple[str, Kind], ...] = (
 
 # Of a frame on the sheet and of the words on its left, in inches.
 FRAME, WORDS, GAP = 0.95, 2.1, 0.05
+MOST_LINES = 3  # of the names of what a sample shows
 UNMEASURED = (70, 70, 70)
 
 
@@ -40,13 +41,15 @@ class Strip(NamedTuple):
         content: (T, H, W, 3) uint8 colour, (T, H, W, 2) flow in pixels a frame or (T, H, W) depth in millimetres; or
             float (3, T, 25, M), a sequence of skeletons without repetition.
         title: what it is, in lines.
-        boxes: float (N, 4), x1, y1, x2, y2 in 0..1 of the middle frame.
+        boxes: float (N, 4), x1, y1, x2, y2 in 0..1 of one frame.
+        box_frame: its number.
     """
 
     kind: Kind
     content: np.ndarray
     title: str
     boxes: np.ndarray = np.empty((0, 4))
+    box_frame: int = 0
 
 
 def strips_of(batch: Mapping[str, Any], class_names: Sequence[str] | None) -> list[Strip]:
@@ -64,7 +67,7 @@ def strips_of(batch: Mapping[str, Any], class_names: Sequence[str] | None) -> li
     for row, name in enumerate(names):
         lines = [textwrap.shorten(os.path.basename(name), 30, placeholder="…") or name[-30:]]
         if (words := _contents(batch, row, class_names)) is not None:
-            lines.append(textwrap.shorten(words, 34, placeholder="…"))
+            lines += textwrap.wrap(words, 34, max_lines=MOST_LINES, placeholder=" …")
         for key, kind in VIDEO_KINDS:
             # The key clip of MultimodalBatch holds numbers of clips.
             if key in batch and batch[key].ndim > 2:
@@ -77,11 +80,16 @@ def strips_of(batch: Mapping[str, Any], class_names: Sequence[str] | None) -> li
 
 def _contents(batch: Mapping[str, Any], row: int, names: Sequence[str] | None) -> str | None:
     """What a sample is said to show; None where the batch does not say."""
-    if "label" in batch:
+    nothing = "no box" if "box_label" in batch else "no action"
+    if "present" in batch:
+        labels = batch["present"][row].any(0).nonzero()[:, 0].tolist()
+    elif "label" in batch:
         return class_name(int(batch["label"][row]), names)
-    if "bounds" in batch:
+    elif "bounds" in batch:
         return f"{len(batch['bounds'][row]) - 1} cycles"
-    if "target" in batch:
+    elif "box_label" in batch:
+        labels = batch["box_label"][_boxes(batch, row)].tolist()
+    elif "target" in batch:
         labels = batch["target"][batch["box_row"] == row].any(0).nonzero()[:, 0].tolist()
     elif "classes" in batch:
         labels = batch["classes"][row].tolist()
@@ -89,7 +97,17 @@ def _contents(batch: Mapping[str, Any], row: int, names: Sequence[str] | None) -
         labels = batch["segments"][row][:, 0].tolist()
     else:
         return None
-    return ", ".join(class_name(label, names) for label in dict.fromkeys(labels)) or "no action"
+    return ", ".join(class_name(label, names) for label in dict.fromkeys(labels)) or nothing
+
+
+def _boxes(batch: Mapping[str, Any], row: int) -> Tensor:
+    """Which boxes of a batch are those of a sample's last key frame, or of its only one."""
+    if "owner" in batch:
+        run = batch["frame"].shape[1]
+        chosen: Tensor = batch["owner"] == row * run + int((batch["frame"][row] >= 0).sum()) - 1
+    else:
+        chosen = batch["box_row"] == row
+    return chosen.nonzero()[:, 0]
 
 
 def _clips(batch: Mapping[str, Any], row: int, key: str, kind: Kind, lines: list[str]) -> list[Strip]:
@@ -108,8 +126,15 @@ def _clips(batch: Mapping[str, Any], row: int, key: str, kind: Kind, lines: list
         what = [f"{len(clip)} frames, {clip.shape[2]} x {clip.shape[1]} px"]
         what += [kind] if key == kind else []
         what += [f"clip {number + 1} of {len(clips)}"] if len(clips) > 1 else []
-        boxes = batch["box"][batch["box_row"] == row].numpy() if "box" in batch else np.empty((0, 4))
-        strips.append(Strip(kind, clip.numpy(), "\n".join([*lines, ", ".join(what)]), boxes))
+        title = "\n".join([*lines, ", ".join(what)])
+        if "owner" in batch:  # in the last frames of clips
+            absent = int((batch["frame"][row] < 0).sum())
+            boxes, frame = batch["boxes"][_boxes(batch, row)].numpy(), len(clip) - 1 - absent
+        elif "box" in batch:
+            boxes, frame = batch["box"][_boxes(batch, row)].numpy(), len(clip) // 2
+        else:
+            boxes, frame = np.empty((0, 4)), 0
+        strips.append(Strip(kind, clip.numpy(), title, boxes, frame))
     return strips
 
 
@@ -157,7 +182,7 @@ def _draw_frames(axis: Axes, strip: Strip, columns: int) -> None:
     for place, picture in enumerate(colour(strip.kind, strip.content[chosen])):
         left = place * step
         axis.imshow(picture, extent=(left, left + 1, ratio, 0), interpolation="nearest")
-    left = int(np.abs(chosen - len(strip.content) // 2).argmin()) * step
+    left = int(np.abs(chosen - strip.box_frame).argmin()) * step
     for x1, y1, x2, y2 in strip.boxes:
         corner, width, height = (left + x1, y1 * ratio), x2 - x1, (y2 - y1) * ratio
         axis.add_patch(Rectangle(corner, width, height, fill=False, edgecolor="#ffd400", linewidth=1.2))

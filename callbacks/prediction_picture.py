@@ -107,7 +107,7 @@ def _draw_found(axis: Axes, shown: list[Found], classes: list[int], class_names:
 
 def _label(axis: Axes, place: int, name: str, value: str, bold: bool) -> None:
     """What a row is, at its left, and its value, at its right."""
-    words = ((0, -6, "right", textwrap.shorten(name, 26, placeholder="…")), (1, 6, "left", value))
+    words = ((0, -6, "right", textwrap.shorten(name, 23, placeholder="…")), (1, 6, "left", value))
     for side, gap, align, text in words:
         axis.annotate(
             text,

@@ -19,11 +19,14 @@ from configs import ConfigError
 from configs.command import Command
 from configs.errors import UsageError, explain
 from configs.severe_benchmark.command import make_parser, parse
+from datamodules.arrow_of_time import ArrowOfTimeDataModule
+from datamodules.charades import ActionList
 from datamodules.keyframe_dataset import KeyframeList
 from datamodules.repetition_dataset import RepetitionList
 from datamodules.sample_datamodule import SampleDataModule
 from datamodules.sample_list import SampleList
 from datamodules.sampling.resumable_sampler import Draw, view_seed
+from datamodules.tube_dataset import KeyFrameList
 from datamodules.video_sequences import VideoSequenceList
 from datamodules.window_dataset import WindowList
 
@@ -152,10 +155,14 @@ def open_data(config: str, arguments: list[str]) -> SampleDataModule:
 
 
 def class_counts(samples: SampleList) -> ClassCounts:
-    """Count what is labelled in a list: samples, boxes, actions of long videos, or videos by their cycles."""
+    """Count what is labelled in a list: samples, boxes, actions of videos, or videos by their cycles."""
     if isinstance(samples, KeyframeList):
         labels = samples.true_label if len(samples.true_label) else samples.target.nonzero()[:, 1]
         return ClassCounts("boxes", Counter(labels.tolist()))
+    if isinstance(samples, KeyFrameList):
+        return ClassCounts("boxes", Counter(samples.box_labels().tolist()))
+    if isinstance(samples, ActionList):
+        return ClassCounts("actions", Counter(samples.action_classes.tolist()))
     if isinstance(samples, WindowList | VideoSequenceList):
         return ClassCounts("actions", Counter(samples.segments[:, 0].tolist()))
     if isinstance(samples, RepetitionList):
@@ -172,8 +179,14 @@ def lists_of(data: SampleDataModule) -> dict[str, SampleList]:
 def sizes(data: SampleDataModule) -> str:
     """Say how long the lists are."""
     lists = lists_of(data)
-    line = ", ".join(f"{len(samples):,} {data.noun} for {name}" for name, samples in lists.items())
+    line = ", ".join(f"{_length(samples, data.noun)} for {name}" for name, samples in lists.items())
     return line if len(lists) > 1 else f"{line}; nothing is held out"
+
+
+def _length(samples: SampleList, noun: str) -> str:
+    if isinstance(samples, KeyFrameList) and samples.run > 1:
+        return f"{len(samples):,} runs of {samples.run:,} {noun}"
+    return f"{len(samples):,} {noun}"
 
 
 def table_of(data: SampleDataModule, lines: int) -> Table:
@@ -220,7 +233,8 @@ def _range(numbers: list[int]) -> str:
 
 def doubles(data: SampleDataModule) -> list[str]:
     """Say which samples a list holds twice, and which both lists hold; empty where there are none."""
-    lists = {name: _keys(samples) for name, samples in lists_of(data).items()}
+    both_ways = isinstance(data, ArrowOfTimeDataModule)
+    lists = {name: _keys(samples, both_ways) for name, samples in lists_of(data).items()}
     lines = []
     for name, keys in lists.items():
         if twice := [key for key, count in Counter(keys).items() if count > 1]:
@@ -230,10 +244,14 @@ def doubles(data: SampleDataModule) -> list[str]:
     return lines
 
 
-def _keys(samples: SampleList) -> list[tuple[str, object]]:
-    """What tells samples apart: file and part of it."""
+def _keys(samples: SampleList, both_ways: bool) -> list[tuple[str, object]]:
+    """What tells samples apart: file and part of it, or where each is listed both ways the direction."""
     if isinstance(samples, WindowList):
         return [(samples.videos.path(row), None) for row in range(len(samples.videos))]
+    if isinstance(samples, KeyFrameList):
+        return [(samples.path(row), int(samples.start[row])) for row in range(len(samples))]
+    if both_ways:
+        return [(samples.path(row), samples.label(row)) for row in range(len(samples))]
     return [(samples.path(row), samples.segment(row)) for row in range(len(samples))]
 
 

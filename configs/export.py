@@ -33,7 +33,10 @@ def export(arguments: list[str]) -> int:
     )
     parser.add_argument("--half", action="store_true", help="of safetensors: weights in 16 bits")
     parser.add_argument(
-        "--classifier", action="store_true", help="of ONNX and torch.export: class scores instead of features"
+        "--classifier",
+        action="store_true",
+        help="keep the classifier, so that lightning predict tells classes; ONNX and torch.export give class scores, "
+        "instead of features",
     )
     options, _ = parse(parser, arguments)
     if options.checkpoint is None or options.out is None:

@@ -78,6 +78,21 @@ class TubeTable:
         place = int(self._first_frame[video]) + frame
         return slice(int(self._first_box[place]), int(self._first_box[place + 1]))
 
+    def box_labels(self, video: Tensor, start: Tensor, run: int) -> Tensor:
+        """Return the classes of the boxes of runs of frames, int64 (S,), in the table's order.
+
+        Args:
+            video: int64 (R,), of each run.
+            start: int64 (R,), its first frame.
+            run: frames of each; it ends with its video at the latest.
+        """
+        first = self._first_frame[video] + start
+        end = torch.minimum(first + run, self._first_frame[video + 1])
+        ends = torch.zeros(len(self.label) + 1, dtype=torch.int64)
+        for place, sign in ((first, 1), (end, -1)):
+            ends.index_add_(0, self._first_box[place], torch.full_like(place, sign))
+        return self.label.repeat_interleave(ends.cumsum(0)[:-1])
+
     def annotated_frames(self) -> tuple[Tensor, Tensor]:
         """Return video and frame of each frame that has a box, int64 (F,), in order."""
         place = (self._first_box.diff() > 0).nonzero()[:, 0]
@@ -92,18 +107,24 @@ class KeyFrameList(SampleList):
         table: videos and boxes.
         row: int64 (N,), video of each row.
         start: int64 (N,), its first key frame.
+        run: key frames of a row, fewer where its video ends.
 
     Args:
         table: videos and boxes.
         row: see above.
         start: see above.
+        run: see above.
     """
 
-    def __init__(self, table: TubeTable, row: Tensor, start: Tensor) -> None:
+    def __init__(self, table: TubeTable, row: Tensor, start: Tensor, run: int = 1) -> None:
         names = [table.names.path(video) for video in range(len(table.names))]
         super().__init__((names[video], -1) for video in row.tolist())
         self.table = table
-        self.row, self.start = row, start
+        self.row, self.start, self.run = row, start, run
+
+    def box_labels(self) -> Tensor:
+        """Classes of the boxes of all listed key frames, int64 (S,), in the order of the table."""
+        return self.table.box_labels(self.row, self.start, self.run)
 
     def select(self, keep: Tensor) -> Self:
         """Return the marked rows, in order, of the same videos.

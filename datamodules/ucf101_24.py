@@ -214,7 +214,7 @@ class UCF10124DataModule(BrokenSamplesDataModule):
     def _evaluation(self, table: TubeTable) -> KeyFrameList:
         starts = [torch.arange(0, frames, self.eval_frames) for frames in table.num_frames.tolist()]
         row = torch.arange(len(starts)).repeat_interleave(torch.tensor([len(start) for start in starts]))
-        return KeyFrameList(table, row, torch.cat(starts))
+        return KeyFrameList(table, row, torch.cat(starts), self.eval_frames)
 
     def dataset(self, samples: SampleList, training: bool) -> TubeDataset:
         """Return the clips of listed key frames."""

@@ -26,6 +26,7 @@ from lightning_modules.views.skeleton import SequenceCrop
 from lightning_modules.weights.header import describe
 from lightning_modules.weights.importers import load_weights
 from lightning_modules.weights.preprocessing import Preprocessing
+from lightning_modules.weights.skeleton_input import SkeletonInput, input_of
 
 Granularity = Literal["clip_to_clip", "video_to_clip", "combined", "video_to_video"]
 
@@ -373,9 +374,9 @@ class FeatureTransfer(Reproducible):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say inside the checkpoint what the student is and was fed with, and who its teacher was."""
         data = getattr(self.trainer, "datamodule", None)
-        preprocessing: Preprocessing | dict[str, Any] = (
-            {} if self.student_modality == "skeleton" else self.student_preprocessing
-        )
+        preprocessing: Preprocessing | SkeletonInput | dict[str, Any] = self.student_preprocessing
+        if self.student_modality == "skeleton":
+            preprocessing = input_of(self.crop)
         checkpoint["zoo"] = describe(self.student, type(self).__name__, type(data).__name__, preprocessing)
         checkpoint["teacher"] = self._teacher.digest
 

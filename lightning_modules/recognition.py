@@ -27,6 +27,7 @@ from lightning_modules.weights.files import ACTIONS_KEY, CLASS_NAMES_KEY
 from lightning_modules.weights.header import describe
 from lightning_modules.weights.importers import load_each
 from lightning_modules.weights.preprocessing import Preprocessing
+from lightning_modules.weights.skeleton_input import SkeletonInput, input_of
 
 CLASSIFIER = "classifier.weight"
 
@@ -313,8 +314,10 @@ class Recognition(Reproducible):
         checkpoint[CLASS_NAMES_KEY] = [str(name) for name in getattr(data, "class_names", None) or ()]
 
     @property
-    def preprocessing(self) -> Preprocessing | dict[str, Any]:
-        """How evaluation prepares a clip, for the header of exported weights; empty of skeletons."""
+    def preprocessing(self) -> Preprocessing | SkeletonInput | dict[str, Any]:
+        """How evaluation prepares a clip or a sequence, for the header of exported weights."""
+        if isinstance(self.crop, SequenceCrop):
+            return input_of(self.crop)
         return self.crop.preprocessing if isinstance(self.crop, ClipCrop) else {}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

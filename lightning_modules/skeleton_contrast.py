@@ -21,6 +21,7 @@ from lightning_modules.networks.skeleton_network import SkeletonNetwork
 from lightning_modules.views.skeleton import SequenceCrop, SkeletonAugmentation
 from lightning_modules.weights.header import describe
 from lightning_modules.weights.importers import load_weights
+from lightning_modules.weights.skeleton_input import input_of
 
 
 class SkeletonContrast(Contrast):
@@ -269,4 +270,5 @@ class SkeletonContrast(Contrast):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say inside the checkpoint what the evaluated network is, and where its data came from."""
         data = getattr(self.trainer, "datamodule", None)
-        checkpoint["zoo"] = describe(self.networks[self.evaluated], type(self).__name__, type(data).__name__, {})
+        network = self.networks[self.evaluated]
+        checkpoint["zoo"] = describe(network, type(self).__name__, type(data).__name__, input_of(self.crop))

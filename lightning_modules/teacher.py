@@ -84,11 +84,10 @@ class Teacher:
         self.network = network.eval().requires_grad_(False)
         self.modality = modality
         self.stages = list(stages)
-        self.preprocessing = preprocessing or preprocessing_of(weights, network) or DEFAULTS[modality]
-        if self.preprocessing.modality != modality:
-            raise ValueError(
-                f"the teacher's preprocessing is of {self.preprocessing.modality}, teacher_modality is {modality}"
-            )
+        prepared = preprocessing or preprocessing_of(weights, network) or DEFAULTS[modality]
+        if not isinstance(prepared, Preprocessing) or prepared.modality != modality:
+            raise ValueError(f"the teacher's preprocessing is of {prepared.modality}, teacher_modality is {modality}")
+        self.preprocessing = prepared
         self.batch_size = batch_size
         self.actions = read_weights_file(catalogue.locate(weights)).actions
         self.dims = [*(stage_width(network, stage) for stage in stages), network.feature_dim]

@@ -3,6 +3,7 @@
 import matplotlib.image
 import numpy as np
 import pytest
+import torch
 from fakes import write_video
 
 import cli
@@ -10,6 +11,7 @@ from configs.data_show import class_counts, doubles, sizes, table_of
 from datamodules import VideoFolderDataModule
 from datamodules.repetition_dataset import RepeatedMotion, RepetitionList
 from datamodules.sample_list import SampleList
+from datamodules.tube_dataset import AnnotatedVideo, KeyFrameList, TubeTable
 
 PICTURES = ["--data.height=16", "--data.width=20", "--data.fps=5"]
 PEOPLE = ["--data.performers=2", "--data.repetitions=1"]
@@ -22,6 +24,11 @@ EMBEDDED = {
     "severe_embedded/ava.yaml": (
         ["--data.train_videos=6", "--data.val_videos=4"],
         "a training sample: clip, uint8 8 x 40 x 40 x 3 (T H W 3)",
+    ),
+    "severe_embedded/charades.yaml": (["--data.train_videos=6", "--data.test_videos=4"], "training actions"),
+    "severe_embedded/ucf101_24.yaml": (
+        ["--data.train_videos=2", "--data.test_videos=1", "--data.video_frames=20", "--data.eval_frames=16"],
+        "12 runs of 16 key frames for evaluation",
     ),
     "severe_embedded/ucfrep.yaml": (
         ["--data.groups=21", "--data.clips=1"],
@@ -119,6 +126,18 @@ def test_what_is_twice_there(data):
     data.train_samples = SampleList([("a", 0), ("a", 1)], [(0, 1), (1, 2)])
     data.val_samples = data.train_samples
     assert doubles(data) == []
+
+
+def test_boxes_are_counted_in_key_frames():
+    """Two videos of 5 frames; the second one's last run ends with the video."""
+    rows = (np.array([[0, 1, 0], [3, 0, 0], [3, 1, 1]]), np.array([[0, 2, 0], [4, 0, 0]]))
+    boxes = np.array([[0, 0, 1, 1]] * 3, np.float32)
+    table = TubeTable([AnnotatedVideo(str(n), f"{n}.avi", 5, part, boxes[: len(part)]) for n, part in enumerate(rows)])
+    every = KeyFrameList(table, torch.tensor([0, 0, 0, 1]), torch.tensor([0, 1, 3, 4]))
+    assert class_counts(every) == ("boxes", {0: 2, 1: 2})
+    runs = KeyFrameList(table, torch.tensor([0, 0, 1, 1]), torch.tensor([0, 3, 0, 3]), run=3)
+    assert class_counts(runs).by_class == {0: 2, 1: 2, 2: 1}
+    assert class_counts(runs.select(torch.tensor([False, True, False, True]))).by_class == {0: 2, 1: 1}
 
 
 def test_videos_are_counted_by_their_cycles():

@@ -35,10 +35,12 @@ PLACEHOLDERS = {
     "TUBELET",
 }
 SMALL = "--trainer.max_epochs 1 --trainer.limit_train_batches 2 --trainer.limit_val_batches 2".split()
+# Some commands look at what was logged.
+SMALL += ["--trainer.log_every_n_steps", "1", "--trainer.check_val_every_n_epoch", "1"]
 SMALL_DATA = {"train_videos": 96, "val_videos": 48, "probe_samples": 48}  # where a data module has such arguments
 SMALL += "--trainer.limit_test_batches 2 --trainer.limit_predict_batches 2 --data.num_workers 0".split()
 # In an order in which each finds what it starts from.
-RUN = ["quick_start", "methods/tubelet_contrast", "methods/temporal_contrast", "methods/skeleton_contrast"]
+RUN = ["quick_start", "methods/temporal_contrast", "methods/tubelet_contrast", "methods/skeleton_contrast"]
 RUN += ["methods/feature_transfer", "methods/rc3d", "methods/severe", "methods/repetition_counting"]
 RUN += ["methods/multi_label_recognition", "methods/arrow_of_time", "methods/ava", "methods/ucf101_24", "data/embedded"]
 RUN += ["runs", "slurm", "weights", "extending", "command_line"]

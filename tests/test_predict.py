@@ -155,12 +155,15 @@ def test_what_the_checkpoint_does_not_hold(folder, tmp_path, capsys):
     content = torch.load(checkpoint)
     recipe = content.pop("zoo_config")
     del content["class_names"]
-    torch.save(content, checkpoint)
+    torch.save({**content, "zoo": None}, checkpoint)
     video = folder / "in" / "short.mp4"
     assert predict(checkpoint, video, tmp_path / "out") == 1
-    assert "cannot tell its method" in capsys.readouterr().err
+    assert "does not say which network it holds" in capsys.readouterr().err
+    torch.save(content, checkpoint)
+    assert predict(checkpoint, video, tmp_path / "header") == 0  # which is enough for a network and a classifier
     (tmp_path / "config.yaml").write_text(recipe)
     assert predict(checkpoint, video, tmp_path / "out") == 0
+    assert lines_of(tmp_path / "header") == lines_of(tmp_path / "out")
     assert "does not know the names of its classes" in capsys.readouterr().out
     assert lines_of(tmp_path / "out")["short.mp4"]["top"][0]["class"].startswith("class ")
     names = tmp_path / "names.txt"
@@ -192,8 +195,8 @@ def test_wrong_checkpoints(folder, tmp_path, capsys, wrong):
         checkpoint.write_bytes(b"damaged")
     assert predict(checkpoint, folder / "in", tmp_path / "out") == 1
     said = {
-        "weights": "holds weights alone",
-        "damaged": "is no checkpoint of a run",
+        "weights": "does not say which network it holds",
+        "damaged": "is damaged or no PyTorch file",
         "method": "cannot be built",
         "shape": "do not fit",
         "preprocessing": "does not tell how its clips were prepared",

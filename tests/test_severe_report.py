@@ -223,6 +223,25 @@ def test_unfinished_jobs_are_named_and_contradictions_refused(tmp_path):
     assert len(collect([tmp_path / "ours", tmp_path / "ours"]).all) == 1
 
 
+def test_own_rows_tell_network_and_data(tmp_path):
+    network = "model.init_args.network."
+    small = {f"{network}class_path": "lightning_modules.networks.R2Plus1D", f"{network}init_args.widths": [16, 32]}
+    large = {f"{network}class_path": "lightning_modules.networks.R2Plus1D", f"{network}init_args.widths": None}
+    for name, values, more in (
+        ("ours", small, {"pretraining": "SyntheticKinetics"}),
+        ("full", large, {"pretraining": "Kinetics-400"}),
+        ("none", {f"{network}class_path": "lightning_modules.networks.I3D"}, {"weights": None}),
+    ):
+        file = put(tmp_path, name=name, top1=0.5) / "result.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"values": values} | more))
+    rows = thesis_table(LAYOUT["severe"], collect([tmp_path])).rows[-3:]
+    assert {row.name: (row.network, row.pretraining) for row in rows} == {
+        "full": ("R(2+1)D-18", "Kinetics-400"),
+        "none": ("I3D", "none"),
+        "ours": ("R(2+1)D, widths 16 32", "SyntheticKinetics"),
+    }
+
+
 def test_own_table_orders_settings(tmp_path):
     for setting in ("zebra", "gym99", "ucf101"):
         put(tmp_path, family="mine", setting=setting, top1=0.5)

@@ -1,4 +1,4 @@
-"""From a checkpoint alone to the method that it holds, with its weights and what its inputs are like."""
+"""From a checkpoint or weights alone to the method that they hold, and what its inputs are like."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,14 @@ from pytorch_lightning import LightningModule
 from torch import nn
 
 from configs.errors import explain
+from configs.prediction.exported import build_method
 from lightning_modules.rc3d import RC3D
 from lightning_modules.recognition import Recognition
-from lightning_modules.weights.files import CLASS_NAMES_KEY
+from lightning_modules.weights.catalogue import CATALOGUE, locate
+from lightning_modules.weights.files import CLASS_NAMES_KEY, read_torch_file, read_weights_file
 from lightning_modules.weights.header import HEADER_KEY, read_header, read_preprocessing
 from lightning_modules.weights.preprocessing import Preprocessing
+from lightning_modules.weights.skeleton_input import SkeletonInput
 
 RECIPE_KEY = "zoo_config"
 """Where a checkpoint keeps the config of its run, YAML text."""
@@ -32,7 +35,8 @@ class Checkpoint:
         class_names: of all classes in their order; empty where the method knows no classes.
         named: whether these are the data set's names, not numbers.
         preprocessing: how the data module prepared clips; None where that is not known.
-        data: arguments of the data module.
+        data: arguments of the data module; empty of weights alone.
+        origin: what they were trained on, where the catalogue knows it.
     """
 
     path: Path
@@ -40,8 +44,9 @@ class Checkpoint:
     device: torch.device
     class_names: list[str]
     named: bool
-    preprocessing: Preprocessing | None
+    preprocessing: Preprocessing | SkeletonInput | None
     data: dict[str, Any]
+    origin: str | None = None
 
     @property
     def name(self) -> str:
@@ -49,27 +54,56 @@ class Checkpoint:
         return type(self.method).__name__
 
 
-def open_checkpoint(path: Path, names_file: Path | None = None) -> Checkpoint:
+def open_checkpoint(source: Path, names_file: Path | None = None) -> Checkpoint:
     """Build the method of a checkpoint, and fill it.
 
-    Its config is the one inside it, or else ``config.yaml`` in the folder of the run; weights that the run started
-    from are not needed.
+    A run's config is the one inside the checkpoint, or else ``config.yaml`` in the folder of the run; weights that the
+    run started from are not needed. Other weights have their header, see ``build_method``.
 
     Args:
-        path: of the checkpoint.
+        source: a checkpoint, exported or published weights, a folder of ``save_pretrained``, or a catalogue name.
         names_file: names of the classes, one a line, instead of those that the checkpoint knows.
 
     Raises:
         ValueError: the checkpoint cannot tell what it is, is damaged, or does not fit the installed code.
     """
-    content = _read(path)
-    recipe = _recipe(content, path)
+    path = locate(source)
+    content = read_torch_file(path)
+    recipe = None if content is None else _recipe(content, path)
+    names: list[str]
+    method: LightningModule
+    data: dict[str, Any] = {}
+    preprocessing: Preprocessing | SkeletonInput | None
+    if content is None or recipe is None:
+        file = read_weights_file(path)
+        method, preprocessing = build_method(file)
+        names = list(file.class_names)
+    else:
+        method, preprocessing = _fill(content, recipe, path)
+        data = (recipe.get("data") or {}).get("init_args") or {}
+        names = list(content.get(CLASS_NAMES_KEY) or ())
+    if names_file is not None:
+        names = _read_names(names_file)
+    count = _num_classes(method)
+    if names_file is not None and len(names) != count:
+        raise ValueError(f"{names_file}: names {len(names)} classes, {path} has {count}; one name a line")
+    named = len(names) == count
+    shown = names if named else [f"class {number + 1}" for number in range(count)]
+    entry = None if source.expanduser().exists() else CATALOGUE.get(str(source))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    origin = None if entry is None else entry.data
+    return Checkpoint(path, method.to(device).eval(), device, shown, named, preprocessing, data, origin)
+
+
+def _fill(
+    content: dict[str, Any], recipe: dict[str, Any], path: Path
+) -> tuple[LightningModule, Preprocessing | SkeletonInput | None]:
+    """The method of a run, and how its clips were prepared."""
     model = recipe["model"]
     values = model.get("init_args") or {}
     if values.get("weights") is not None:
         values["weights"] = None
     method = _build(model, path)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         if isinstance(method, Recognition):
             method.on_load_checkpoint(content)
@@ -82,48 +116,20 @@ def open_checkpoint(path: Path, names_file: Path | None = None) -> Checkpoint:
         ) from error
     header = content.get(HEADER_KEY)
     facts = read_header(header, str(path))["preprocessing"] if header is not None else {}
-    preprocessing = read_preprocessing(facts, str(path)) if facts else None
-    names = _read_names(names_file) if names_file is not None else list(content.get(CLASS_NAMES_KEY) or ())
-    count = _num_classes(method)
-    if names_file is not None and len(names) != count:
-        raise ValueError(f"{names_file}: names {len(names)} classes, {path} has {count}; one name a line")
-    named = len(names) == count
-    shown = names if named else [f"class {number + 1}" for number in range(count)]
-    data = (recipe.get("data") or {}).get("init_args") or {}
-    return Checkpoint(path, method.to(device).eval(), device, shown, named, preprocessing, data)
+    return method, read_preprocessing(facts, str(path)) if facts else None
 
 
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ValueError(f"{path} is not a file; give a checkpoint, such as runs/NAME/checkpoints/last.ckpt")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except OSError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"{path} is no checkpoint of a run ({reason}); give runs/NAME/checkpoints/last.ckpt"
-        ) from error
-    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
-        raise ValueError(
-            f"{path} holds weights alone, neither method nor preprocessing; give runs/NAME/checkpoints/last.ckpt"
-        )
-    return content
-
-
-def _recipe(content: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The config of the run, as plain values."""
+def _recipe(content: dict[str, Any], path: Path) -> dict[str, Any] | None:
+    """The config of the run, as plain values; None of weights that are no checkpoint of a run."""
+    if not isinstance(content.get("state_dict"), dict):
+        return None
     text = content.get(RECIPE_KEY)
     source: Path = path
     if text is None:
         beside = [folder / "config.yaml" for folder in (path.parent.parent, path.parent)]
         found = next((file for file in beside if file.is_file()), None)
         if found is None:
-            raise ValueError(
-                f"{path}: cannot tell its method, it holds no config and there is none in {path.parent.parent}; put "
-                "the run's config.yaml there"
-            )
+            return None
         source, text = found, found.read_text(encoding="utf-8")
     try:
         recipe = yaml.safe_load(text)

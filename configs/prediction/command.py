@@ -74,6 +74,11 @@ def predict(arguments: list[str]) -> int:
     from configs.prediction.predictors import of_number
 
     predictor = _predictor(options)
+    if not predictor.checkpoint.class_names:
+        print(
+            f"{options.checkpoint} holds no classifier: features are written, no classes are told; for these, fine-tune"
+            " it on labelled data (--model.weights), or export with --classifier"
+        )
     inputs = find_inputs(options.input, predictor, options.out)
     wanted = Options(options.hop, options.top, options.min_score, options.video)
     try:
@@ -162,7 +167,12 @@ def _quoted(text: str) -> str:
 
 
 def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--checkpoint", type=Path, help="of a run, such as runs/NAME/checkpoints/last.ckpt")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        help="of a run, such as runs/NAME/checkpoints/last.ckpt; exported weights, a folder of save_pretrained, or a "
+        "name of lightning weights list, e.g. embedded_severe",
+    )
     parser.add_argument("--classes", type=Path, metavar="FILE", help="names of the classes, one a line")
     parser.add_argument("--batch_size", type=int, default=16, help="clips at once (default: 16)")
 
@@ -180,6 +190,8 @@ def _predictor(options: argparse.Namespace) -> Any:  # noqa: ANN401 - imported l
     from configs.prediction.predictors import choose_predictor
 
     checkpoint = open_checkpoint(options.checkpoint, options.classes)
+    if checkpoint.origin is not None:
+        print(f"{options.checkpoint}, of {checkpoint.origin}")
     if checkpoint.class_names and not checkpoint.named:
         print(f"{options.checkpoint} does not know the names of its classes; --classes FILE gives them, one a line")
     return choose_predictor(checkpoint, options.batch_size)

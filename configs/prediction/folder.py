@@ -86,6 +86,8 @@ def find_inputs(given: Path, predictor: Predictor, out: Path | None) -> list[Inp
     """
     kind = predictor.depth
     if given.is_file():
+        if not predictor.suffixes:
+            raise ValueError(f"{given}: {predictor.checkpoint.path} takes folders of depth maps; give such a folder")
         return [Input(given.name, given)]
     if kind is not None and holds_depth(given, kind):
         return [Input(given.name, given)]

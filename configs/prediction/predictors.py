@@ -29,6 +29,7 @@ from datamodules.sliding_inputs import (
 from datamodules.window_dataset import LongVideo, WindowDataset, WindowList, collate
 from lightning_modules.action_detection import ActionDetection
 from lightning_modules.momentum_contrast import MomentumContrast
+from lightning_modules.multi_label_recognition import MultiLabelRecognition
 from lightning_modules.prediction import Found, Prediction
 from lightning_modules.rc3d import RC3D
 from lightning_modules.recognition import Recognition
@@ -37,6 +38,7 @@ from lightning_modules.skeleton_contrast import SkeletonContrast
 from lightning_modules.views.multimodal import ClipCrop
 from lightning_modules.views.skeleton import PUBLISHED_MIN_FRAMES, SequenceCrop
 from lightning_modules.views.video import VideoAugmentation
+from lightning_modules.weights.preprocessing import Preprocessing
 
 PICTURES = 8  # frames of a video in its picture
 PICTURE_SIDE = 240  # pixels of their short side
@@ -112,8 +114,11 @@ class Predictor(ABC):
         device = self.checkpoint.device
         moved = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in batch.items()}
         features: Tensor = method.features(moved)
-        score = method.classify(features).softmax(1).cpu().numpy() if isinstance(method, Recognition) else None
-        return features.cpu().numpy(), score
+        if not isinstance(method, Recognition) or method.num_classes is None:
+            return features.cpu().numpy(), None
+        logits = method.classify(features)
+        score = logits.sigmoid() if isinstance(method, MultiLabelRecognition) else logits.softmax(1)
+        return features.cpu().numpy(), score.cpu().numpy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,16 +148,17 @@ class ClipPredictor(Predictor):
         return "masked" if self.modality == "depth" else None
 
     def predict(self, path: Path, hop: float | None) -> Prediction:
-        """See ``Predictor``; the scores of the whole are the means over the clips."""
+        """See ``Predictor``; the scores of the whole are the means over the clips, or of several labels the maxima."""
         frames, fps = _length(path, self.depth)
         parts = [(*self._judge(clips), clips.times) for clips in self._clips(path, self.sampler, hop)]
         features, scores, times = zip(*parts, strict=True)
         known = None if scores[0] is None else np.concatenate(scores)
+        several = isinstance(self.checkpoint.method, MultiLabelRecognition)
         return Prediction(
             seconds=frames / fps,
             times=np.concatenate(times),
             features=np.concatenate(features),
-            whole=None if known is None else known.mean(0),
+            whole=None if known is None else known.max(0) if several else known.mean(0),
             scores=known,
         )
 
@@ -379,7 +385,7 @@ def choose_predictor(checkpoint: Checkpoint, at_once: int) -> Predictor:
         raise ValueError(
             f"{path}: is of {checkpoint.name}, which takes no single files; lightning predict --config NAME"
         )
-    if of is None:
+    if not isinstance(of, Preprocessing):
         raise ValueError(
             f"{path}: does not tell how its clips were prepared (num_frames, stride, short_side, crop_size); train it "
             "with this version, or lightning predict --config NAME"

@@ -1,6 +1,7 @@
 """``lightning severe report``: results of jobs as tables beside the published ones, and as figures."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,13 @@ class Results:
                     key = f"{family}/{result.identity.setting}/{metric.removeprefix('test/')}"
                     found[result.identity.name][key].append(value)
         return {name: dict(columns) for name, columns in found.items()}
+
+    def row(self, name: str, families: Sequence[str]) -> Row:
+        """A row for weights, still without numbers: their network and data, several where results differ in them."""
+        of_name = [one for one in self.all if one.identity.name == name and one.identity.family in families]
+        parts = ([one.network for one in of_name], [one.pretraining for one in of_name])
+        network, pretraining = (" or ".join(dict.fromkeys(filter(None, part))) for part in parts)
+        return Row(name, network, pretraining)
 
     @property
     def names(self) -> list[str]:
@@ -159,7 +167,7 @@ def thesis_table(layout: Layout, results: Results) -> Table | None:
         for name, values in results.values(family).items():
             for column in layout.columns:
                 if column.key in values:
-                    row = by_name.setdefault(name, Row(name))
+                    row = by_name.setdefault(name, results.row(name, PUBLISHED_FAMILIES))
                     row.cells[column.key] = own_cell(column, values[column.key])
     own = list(by_name.values())
     if not own and not (layout.averaged and set(results.families) & set(PUBLISHED_FAMILIES)):
@@ -189,7 +197,8 @@ def own_table(family: str, results: Results) -> Table:
             columns.append(column)
     rows = []
     for name, one in values.items():
-        cells = {column.key: own_cell(column, one[column.key]) for column in columns if column.key in one}
-        rows.append(Row(name, cells=cells))
+        row = results.row(name, (family,))
+        row.cells = {column.key: own_cell(column, one[column.key]) for column in columns if column.key in one}
+        rows.append(row)
     notes = ["These settings are not the thesis'; their numbers cannot be compared with published ones."]
     return Table(family, f"Settings of {family}", columns, rows, columns, True, notes)

@@ -68,6 +68,8 @@ class Result:
         metrics: ``test/top1`` and others, as logged.
         samples: number of training videos, where it was restricted.
         version: of the project, its commit, the libraries, the machine and the date.
+        network: the backbone; empty where unknown.
+        pretraining: data that the weights were trained on; empty where unknown.
     """
 
     path: Path
@@ -75,6 +77,8 @@ class Result:
     metrics: dict[str, float]
     samples: int | None
     version: dict[str, Any]
+    network: str = ""
+    pretraining: str = ""
 
     @property
     def class_accuracy(self) -> Path:
@@ -90,13 +94,33 @@ def config_digest(values: dict[str, Any], arguments: list[str]) -> str:
     return hashlib.sha256(json.dumps([values, arguments], sort_keys=True, default=str).encode()).hexdigest()
 
 
-def write_result(folder: Path, identity: Identity, weights: str | None, data: dict[str, str]) -> Result:
+def network_of(values: dict[str, Any]) -> str:
+    """What a config calls its backbone, with the thesis' words where it has the thesis' size; empty where unknown.
+
+    Args:
+        values: of the config, flat.
+    """
+    key = "model.init_args.network."
+    name = str(values.get(f"{key}class_path", "")).rpartition(".")[2]
+    words = {"R2Plus1D": "R(2+1)D", "R3D": "R3D"}
+    if name not in words:
+        return name
+    widths, blocks = (values.get(f"{key}init_args.{part}") for part in ("widths", "blocks"))
+    if (widths or [64, 128, 256, 512]) == [64, 128, 256, 512] and (blocks or [2] * 4) == [2] * 4:
+        return f"{words[name]}-18"
+    return f"{words[name]}, widths {' '.join(map(str, widths or ()))}".strip()
+
+
+def write_result(
+    folder: Path, identity: Identity, weights: str | None, pretraining: str, data: dict[str, str]
+) -> Result:
     """Put together what a finished run and its test logged.
 
     Args:
         folder: of the job.
         identity: of the job.
         weights: the file or catalogue name that was given.
+        pretraining: data that they were trained on; empty where unknown.
         data: paths that were given for the data.
 
     Returns:
@@ -116,6 +140,7 @@ def write_result(folder: Path, identity: Identity, weights: str | None, data: di
         "metrics": metrics,
         "samples": run.config.get("data.init_args.samples"),
         "weights_source": weights,
+        "pretraining": pretraining,
         "data": data,
         "values": {key: value for key, value in run.config.items() if key not in ("run_dir", "ckpt_path")},
         "version": version,
@@ -142,7 +167,9 @@ def read_result(path: Path) -> Result | None:
             arguments=tuple(content["arguments"]),
         )
         metrics = {str(name): float(value) for name, value in content["metrics"].items()}
-        return Result(path, identity, metrics, content["samples"], content["version"])
+        pretraining = content.get("pretraining", "" if content["weights"] else "none")
+        network = network_of(content.get("values") or {})
+        return Result(path, identity, metrics, content["samples"], content["version"], network, str(pretraining))
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
 

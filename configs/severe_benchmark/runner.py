@@ -19,7 +19,7 @@ from configs.severe_benchmark.results import (
     write_result,
 )
 from configs.severe_benchmark.settings import Setting
-from lightning_modules.weights.catalogue import locate
+from lightning_modules.weights.catalogue import CATALOGUE, locate
 from lightning_modules.weights.files import read_weights_file
 from lightning_modules.weights.importers.load import IMPORTERS
 from lightning_modules.weights.importers.tclr import TCLR
@@ -37,12 +37,14 @@ class Weights:
         sha256: of the file.
         name: in tables and folders.
         arguments: of ``lightning fit`` that the published code runs these weights with.
+        data: that they were trained on; empty where unknown.
     """
 
     source: str | None
     sha256: str | None
     name: str
     arguments: tuple[str, ...] = ()
+    data: str = ""
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,7 @@ class Severe:
                 return f"{subcommand} ended with {code}; mend it and give the same command again"
         if reason := missing_end(job.folder):
             return f"{reason}, though its process ended well; fast_dev_run keeps no run"
-        result = write_result(job.folder, identity, self.weights.source, paths)
+        result = write_result(job.folder, identity, self.weights.source, self.weights.data, paths)
         numbers = ", ".join(f"{name} {value:.4g}" for name, value in sorted(result.metrics.items()))
         print(f"{job}: {numbers}", flush=True)
         return ""
@@ -244,7 +246,7 @@ def read_weights(source: str, name: str | None) -> Weights:
         ValueError: there are none, or the file is no weights file.
     """
     if source == "none":
-        return Weights(None, None, name or "none")
+        return Weights(None, None, name or "none", data="none")
     path = locate(source)
     file = read_weights_file(path)
     importer = next((one for one in IMPORTERS if one.recognises(file.tensors, file.header is not None)), None)
@@ -255,7 +257,9 @@ def read_weights(source: str, name: str | None) -> Weights:
         # runs/tubelet/checkpoints/last.ckpt: all runs' files are called so
         of_run = path.parent.name == "checkpoints" and path.absolute().parent.parent.name
         name = source.replace("/", "_") if catalogued else of_run or path.stem
-    return Weights(str(path), digest, name, TCLR_ARGUMENTS if importer is TCLR else ())
+    entry = None if Path(source).expanduser().exists() else CATALOGUE.get(source)
+    data = entry.data.partition(":")[0] if entry is not None else "" if file.header is None else file.header["data"]
+    return Weights(str(path), digest, name, TCLR_ARGUMENTS if importer is TCLR else (), data.removesuffix("DataModule"))
 
 
 def folder_of(family: str) -> Path:

@@ -16,6 +16,7 @@ from lightning_modules.weights.importers.architecture import architecture_of
 from lightning_modules.weights.importers.comparison import Comparison, compare, remedy
 from lightning_modules.weights.importers.load import Format, choose_importer, grouped
 from lightning_modules.weights.preprocessing import Preprocessing
+from lightning_modules.weights.skeleton_input import SkeletonInput
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Contents:
         path: The file.
         format: Its format, a name that `load_weights` takes.
         header: What it says of itself.
-        actions: Classes that a checkpoint of recognition was trained on.
+        classes: That a checkpoint of recognition, or an export with its classifier, was trained on.
         architecture: Class of the network in it, or of the one that was asked about; ``None``: none of ours.
         arguments: Of that class, as far as the file or its source fixes them.
         preprocessing: How clips are prepared; ``None``: not known.
@@ -38,10 +39,10 @@ class Contents:
     path: Path
     format: str
     header: Header | None
-    actions: tuple[str, ...]
+    classes: tuple[str, ...]
     architecture: str | None
     arguments: Mapping[str, Any]
-    preprocessing: Preprocessing | None
+    preprocessing: Preprocessing | SkeletonInput | None
     bgr: bool
     comparison: Comparison | None
     remedy: str
@@ -52,8 +53,8 @@ class Contents:
         if self.header is not None:
             rows += [("method", self.header["method"]), ("data", self.header["data"])]
             rows += [("written by", f"version {self.header['version']}, PyTorch {self.header['torch']}")]
-        if self.actions:
-            rows += [("classes", f"{len(self.actions)} ({shorten(list(self.actions))})")]
+        if self.classes:
+            rows += [("classes", f"{len(self.classes)} ({shorten(list(self.classes))})")]
         settings = ", ".join(f"{name}={value}" for name, value in self.arguments.items())
         rows += [("network", f"{self.architecture}({settings})" if self.architecture else "none of ours")]
         rows += [("clips", _clips(self.preprocessing) if self.preprocessing else "how they are prepared is not known")]
@@ -99,7 +100,7 @@ def inspect(
         architecture = architecture_of(tensors) if header is None else header["architecture"]
     published = importer.published(architecture, tensors)
     arguments: Mapping[str, Any] = published.arguments if published else {}
-    preprocessing = published.preprocessing if published else None
+    preprocessing: Preprocessing | SkeletonInput | None = published.preprocessing if published else None
     if header is not None:
         arguments = header["arguments"] if header["architecture"] == architecture else {}
         preprocessing = read_preprocessing(header["preprocessing"], str(file.path)) if header["preprocessing"] else None
@@ -116,7 +117,7 @@ def inspect(
         file.path,
         importer.name,
         header,
-        file.actions,
+        file.class_names or file.actions,
         architecture,
         arguments,
         preprocessing,
@@ -177,7 +178,9 @@ def _network_names() -> list[str]:
     ]
 
 
-def _clips(preprocessing: Preprocessing) -> str:
+def _clips(preprocessing: Preprocessing | SkeletonInput) -> str:
+    if isinstance(preprocessing, SkeletonInput):
+        return f"skeletons, {preprocessing.num_frames} frames"
     rate = "" if preprocessing.fps is None else f" at {preprocessing.fps:g} a second"
     every = "" if preprocessing.stride in (None, 1) else f", every {preprocessing.stride}th"
     mean, std = (" ".join(f"{value:.4g}" for value in values) for values in (preprocessing.mean, preprocessing.std))

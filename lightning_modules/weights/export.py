@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lightning_modules.networks import HCN, Network, VideoNetwork
 from lightning_modules.networks.skeleton_network import NUM_ACTORS, NUM_JOINTS
 from lightning_modules.weights.catalogue import locate
-from lightning_modules.weights.files import WeightsFile, read_weights_file
+from lightning_modules.weights.files import CLASS_NAMES_KEY, WeightsFile, read_weights_file
 from lightning_modules.weights.graph import require_onnx, run_onnx, run_torch_export, write_onnx, write_torch_export
 from lightning_modules.weights.header import HEADER_KEY, Header, WeightsError, build_network, read_preprocessing
 from lightning_modules.weights.importers.load import choose_importer, fill
@@ -76,7 +76,8 @@ def export(
 
     * ``safetensors``: the backbone's tensors; the header is in the metadata. torchvision's networks take a full-size
       R(2+1)D-18 or R3D-18 with ``load_state_dict(safetensors.torch.load_file(out), strict=False)``: only ``fc`` is
-      missing.
+      missing. The classifier's are ``classifier.weight`` and ``classifier.bias``, the names of its classes are in the
+      metadata under ``class_names``, as JSON.
     * ``torch_export``: ``torch.export.load(out).module()`` gives the network, without this project. The header is an
       extra file.
     * ``onnx``: ``input`` to ``features`` (``logits`` with the classifier); the header is in the metadata.
@@ -88,7 +89,8 @@ def export(
         out: File to write; folders on the way are made.
         format: ``None``: as the ending of ``out`` says.
         half: Of safetensors: keep what has two dimensions or more, which norms have not, as float16.
-        classifier: Of the other formats: class scores (logits) by the checkpoint's classifier instead of features.
+        classifier: Of safetensors: keep the checkpoint's classifier, too. Of the other formats: class scores (logits)
+            by it instead of features.
         folder: Where files of the catalogue are kept; ``None``: ``~/.cache/video-efficient-zoo``.
 
     Returns:
@@ -102,8 +104,6 @@ def export(
     format = _format_of(out, format)
     if half and format != "safetensors":
         raise ValueError(f"half is of safetensors, not of {format}: leave it out")
-    if classifier and format == "safetensors":
-        raise ValueError("safetensors hold the backbone alone: leave classifier out, or export to .onnx or .pt2")
     if format == "onnx":
         require_onnx()
     path = locate(source, folder)
@@ -114,18 +114,25 @@ def export(
         )
     network = build_network(file.header, str(path))
     fill(network, file, choose_importer(file))
-    whole = nn.Sequential(network, _classifier(file, network)) if classifier else network
-    return write(network, whole.eval(), file.header, out, format, half)
+    linear = classifier_of(file, network) if classifier else None
+    return write(network.eval(), linear, file.class_names, file.header, out, format, half)
 
 
 def write(
-    network: Network, whole: nn.Module, header: Header, out: Path, format: ExportFormat, half: bool = False
+    network: Network,
+    classifier: nn.Linear | None,
+    class_names: Sequence[str],
+    header: Header,
+    out: Path,
+    format: ExportFormat,
+    half: bool = False,
 ) -> Exported:
     """Write a network and check it, see `export`.
 
     Args:
-        network: The backbone.
-        whole: What is written: the backbone, or also a classifier, in evaluation mode.
+        network: The backbone, in evaluation mode.
+        classifier: Of its features; ``None``: is not written.
+        class_names: Of the classes; empty where they are not known.
         header: Of the backbone.
         out: File to write.
         format: Its format.
@@ -136,6 +143,7 @@ def write(
     """
     # Beside the target, so that the last step is a rename; the process id keeps two exports apart.
     partial = out.with_name(f".{os.getpid()}.{out.name}")
+    whole = network if classifier is None else nn.Sequential(network, classifier).eval()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         partial.touch()
@@ -143,15 +151,19 @@ def write(
         shape = sample_shape(network, header)
         if format == "safetensors":
             tensors = {key: value.contiguous() for key, value in network.state_dict().items()}
+            metadata = {"format": "pt", HEADER_KEY: json.dumps(header)}
+            if classifier is not None:
+                tensors |= {f"classifier.{key}": value.contiguous() for key, value in classifier.state_dict().items()}
+                metadata[CLASS_NAMES_KEY] = json.dumps(list(class_names), ensure_ascii=False)
             if half:
                 tensors = {key: value.half() if value.ndim > 1 else value for key, value in tensors.items()}
-            save_file(tensors, partial, metadata={"format": "pt", HEADER_KEY: json.dumps(header)})
+            save_file(tensors, partial, metadata=metadata)
             partial.chmod(mode)  # as any new file: safetensors leaves one that its owner alone can read
         else:
             save = write_onnx if format == "onnx" else write_torch_export
             with torch.no_grad():
                 save(whole, torch.zeros(2, *shape), header, partial)
-        exported = _check(whole, header, partial, format, shape, _HALF_TOLERANCE if half else _TOLERANCE)
+        exported = _check(network, whole, header, partial, format, shape, _HALF_TOLERANCE if half else _TOLERANCE)
         partial.replace(out)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{out} cannot be written: {error}; free space or choose another folder") from error
@@ -163,7 +175,7 @@ def write(
 def sample_shape(network: Network, header: Header) -> tuple[int, ...]:
     """Shape of one sample that a network takes: (C, T, H, W) of clips, (3, T, V, M) of skeletons."""
     if not isinstance(network, VideoNetwork):
-        frames = network.num_frames if isinstance(network, HCN) else _FRAMES
+        frames = network.num_frames if isinstance(network, HCN) else header["preprocessing"].get("num_frames", _FRAMES)
         return (3, frames, NUM_JOINTS, NUM_ACTORS)
     if not header["preprocessing"]:
         return (network.in_channels, *_CLIP)
@@ -182,17 +194,28 @@ def _format_of(out: Path, format: ExportFormat | None) -> ExportFormat:
     return format
 
 
-def _classifier(file: WeightsFile, network: Network) -> nn.Linear:
-    weight, bias = (file.tensors.get(f"classifier.{part}") for part in ("weight", "bias"))
-    if weight is None or bias is None or weight.shape[1] != network.feature_dim:
+def classifier_of(file: WeightsFile, network: Network) -> nn.Linear:
+    """The classifier that a file has on a network's features.
+
+    Raises:
+        WeightsError: It has none, or one on other features.
+    """
+    state = file.classifier(network.feature_dim)
+    if state is None:
         raise WeightsError(f"{file.path} holds no classifier of one {type(network).__name__}: leave classifier out")
-    linear = nn.Linear(network.feature_dim, len(weight))
-    linear.load_state_dict({"weight": weight, "bias": bias})
+    linear = nn.Linear(network.feature_dim, len(state["bias"]))
+    linear.load_state_dict(state)
     return linear
 
 
 def _check(
-    whole: nn.Module, header: Header, path: Path, format: ExportFormat, shape: tuple[int, ...], tolerance: float
+    network: Network,
+    whole: nn.Module,
+    header: Header,
+    path: Path,
+    format: ExportFormat,
+    shape: tuple[int, ...],
+    tolerance: float,
 ) -> Exported:
     """Compare what was written with the source.
 
@@ -203,7 +226,7 @@ def _check(
     if format == "safetensors":
         loaded, file = build_network(header, str(path)), read_weights_file(path)
         fill(loaded, file, choose_importer(file))
-        run = loaded.eval()
+        run = (loaded if whole is network else nn.Sequential(loaded, classifier_of(file, loaded))).eval()
     elif format == "onnx":
 
         def run(input: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from lightning_modules.weights.header import HEADER_KEY, Header, WeightsError, read_header
+from lightning_modules.weights.header import FORMAT, HEADER_KEY, Header, WeightsError, read_header
 
 WRAPPERS = ("state_dict", "model")
 """Where training code keeps a state dict among other things."""
@@ -22,7 +22,14 @@ ACTIONS_KEY = "actions"
 """Where a checkpoint of recognition keeps its data set's numbers of the actions that it was trained on."""
 
 CLASS_NAMES_KEY = "class_names"
-"""Where a checkpoint of recognition or detection keeps what its classes are called, in their order."""
+"""Where a checkpoint of recognition or detection, and a safetensors file's metadata (as JSON), keep what its classes
+are called, in their order."""
+
+CONFIG = "config.json"
+"""What ``ZooNetwork.save_pretrained`` writes beside the weights."""
+
+SHARED = "model.safetensors"
+"""The weights that it writes."""
 
 
 @dataclass(frozen=True)
@@ -34,39 +41,43 @@ class WeightsFile:
         tensors: By key.
         header: What the file says of itself.
         actions: Classes that a checkpoint of recognition was trained on, as its data module names them.
+        class_names: What the classes are called, in their order; empty where the file does not say.
     """
 
     path: Path
     tensors: dict[str, Tensor]
     header: Header | None
     actions: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+
+    def classifier(self, feature_dim: int) -> dict[str, Tensor] | None:
+        """State of the linear classifier on features of this length, ``None`` where the file holds none."""
+        weight, bias = (self.tensors.get(f"classifier.{part}") for part in ("weight", "bias"))
+        if weight is None or bias is None or weight.shape != (len(bias), feature_dim):
+            return None
+        return {"weight": weight, "bias": bias}
 
 
 def read_weights_file(path: Path) -> WeightsFile:
     """Open a PyTorch or safetensors file. No code in it is run; PyTorch's zip files are mapped, not read.
 
     The tensors are those under ``state_dict`` or ``model`` where there is one. The prefix ``module.`` of data-parallel
-    training is taken off where all keys have it, and ``_orig_mod.`` of compiled modules everywhere.
+    training is taken off where all keys have it, and ``_orig_mod.`` of compiled modules everywhere. A safetensors file
+    of ``ZooNetwork.save_pretrained`` has its header in the ``config.json`` beside it, and ``network.`` is taken off.
 
     Raises:
         WeightsError: The file is missing, damaged, no weights file, needs unpickling of other objects than tensors,
             holds no tensors, or several state dicts.
     """
-    if not path.is_file():
-        raise WeightsError(f"{path} is not a file; check the path")
-    try:
-        with path.open("rb") as file:
-            start = file.read(512)
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
+    content = read_torch_file(path)
     actions: tuple[str, ...] = ()
-    if path.suffix == ".safetensors" or start[8:9] == b"{":
-        tensors, header = _read_safetensors(path)
+    if content is None:
+        tensors, header, names = _read_safetensors(path)
     else:
-        content = _read_torch(path, start)
         tensors = _state_dict(content, path)
         header = content.get(HEADER_KEY)
         actions = tuple(map(str, content.get(ACTIONS_KEY) or ()))
+        names = tuple(map(str, content.get(CLASS_NAMES_KEY) or ()))
     others = [str(key) for key, value in tensors.items() if not isinstance(value, Tensor)]
     if others or not tensors:
         raise WeightsError(
@@ -75,7 +86,30 @@ def read_weights_file(path: Path) -> WeightsFile:
     tensors = {key.replace("_orig_mod.", ""): tensor for key, tensor in tensors.items()}
     if all(key.startswith("module.") for key in tensors):
         tensors = {key.removeprefix("module."): tensor for key, tensor in tensors.items()}
-    return WeightsFile(path, tensors, None if header is None else read_header(header, str(path)), actions)
+    return WeightsFile(path, tensors, None if header is None else read_header(header, str(path)), actions, names)
+
+
+def read_torch_file(path: Path) -> dict[str, Any] | None:
+    """All that a PyTorch file holds; ``None`` where it is of safetensors.
+
+    Raises:
+        WeightsError: As of `read_weights_file`, but for what is in it.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path} is not a file; check the path")
+    if path.suffix in (".onnx", ".pt2"):
+        raise WeightsError(
+            f"{path} is a graph that runs without this project; give the checkpoint that it was exported from, or "
+            "export that to .safetensors"
+        )
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
+    if path.suffix == ".safetensors" or start[8:9] == b"{":
+        return None
+    return _read_torch(path, start)
 
 
 def _state_dict(content: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -97,17 +131,36 @@ def shorten(names: list[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Any]:
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Any, tuple[str, ...]]:
+    """Tensors, header and names of the classes."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}
     except SafetensorError as error:
         raise WeightsError(f"{path} is damaged or cut off ({error}); fetch or export it again") from error
+    config = path.with_name(CONFIG)
+    if HEADER_KEY not in metadata and any(key.startswith("network.") for key in tensors) and config.is_file():
+        return _shared(tensors, config)
     try:
-        return tensors, json.loads(metadata[HEADER_KEY]) if HEADER_KEY in metadata else None
-    except json.JSONDecodeError as error:
+        names = json.loads(metadata.get(CLASS_NAMES_KEY, "[]"))
+        return tensors, json.loads(metadata[HEADER_KEY]) if HEADER_KEY in metadata else None, tuple(map(str, names))
+    except (json.JSONDecodeError, TypeError) as error:
         raise WeightsError(f"{path}: its header is damaged ({error}); export the weights again") from error
+
+
+def _shared(tensors: dict[str, Tensor], config: Path) -> tuple[dict[str, Tensor], Any, tuple[str, ...]]:
+    """What a folder of ``save_pretrained`` holds, as an export holds it."""
+    try:
+        facts = json.loads(config.read_text(encoding="utf-8"))
+        known = facts.get("provenance") or {}
+        header: dict[str, Any] = {"format": FORMAT, "version": "unknown", "torch": "unknown"}
+        header |= {name: str(known.get(name, "unknown")) for name in ("method", "data")}
+        header |= {name: facts.get(name) for name in ("architecture", "arguments", "preprocessing")}
+        names = tuple(map(str, facts.get("classes") or ()))
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise WeightsError(f"{config} is damaged ({error}); save the network again") from error
+    return {key.removeprefix("network."): tensor for key, tensor in tensors.items()}, header, names
 
 
 class _Ignored:

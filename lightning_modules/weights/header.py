@@ -10,6 +10,7 @@ import torch
 from lightning_modules import networks
 from lightning_modules.networks import Network
 from lightning_modules.weights.preprocessing import Preprocessing
+from lightning_modules.weights.skeleton_input import SkeletonInput
 
 FORMAT = "video-efficient-zoo/1"
 
@@ -34,22 +35,24 @@ class Header(TypedDict):
     torch: str
 
 
-def describe(network: Network, method: str, data: str, preprocessing: Preprocessing | Mapping[str, Any]) -> Header:
+def describe(
+    network: Network, method: str, data: str, preprocessing: Preprocessing | SkeletonInput | Mapping[str, Any]
+) -> Header:
     """Header of a network's weights.
 
     Args:
         network: The backbone.
         method: Class name of the method, e.g. ``TubeletContrast``.
         data: Class name of the datamodule, e.g. ``KineticsDataModule``.
-        preprocessing: What prepares a clip, or its facts by the names of `Preprocessing`'s arguments; empty where
-            they are unknown.
+        preprocessing: What prepares a clip or a sequence, or its facts by the names of `Preprocessing`'s or
+            `SkeletonInput`'s arguments; empty where they are unknown.
 
     Raises:
         WeightsError: The facts of the preprocessing are incomplete or impossible.
     """
     facts: dict[str, Any] = {}
     if preprocessing:
-        if not isinstance(preprocessing, Preprocessing):
+        if not isinstance(preprocessing, Preprocessing | SkeletonInput):
             preprocessing = read_preprocessing(preprocessing, "the header")
         values = asdict(preprocessing)
         facts = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
@@ -91,8 +94,8 @@ def read_header(value: object, source: str) -> Header:
     return cast(Header, value)
 
 
-def read_preprocessing(facts: Mapping[str, Any], source: str) -> Preprocessing:
-    """Preprocessing from its facts.
+def read_preprocessing(facts: Mapping[str, Any], source: str) -> Preprocessing | SkeletonInput:
+    """Preprocessing from its facts; of skeletons, where the number of frames is all that there is.
 
     Raises:
         WeightsError: A fact is missing, unknown or impossible.
@@ -101,7 +104,7 @@ def read_preprocessing(facts: Mapping[str, Any], source: str) -> Preprocessing:
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()
         }
-        return Preprocessing(**values)
+        return SkeletonInput(**values) if set(values) == {"num_frames"} else Preprocessing(**values)
     except (TypeError, ValueError) as error:
         raise WeightsError(f"{source}: its preprocessing {dict(facts)} does not fit: {error}") from error
 

@@ -5,16 +5,17 @@ from pathlib import Path
 from lightning_modules import networks
 from lightning_modules.networks import Network
 from lightning_modules.weights import catalogue
-from lightning_modules.weights.files import read_weights_file
+from lightning_modules.weights.files import WeightsFile, read_weights_file
 from lightning_modules.weights.header import WeightsError, build_network, read_preprocessing
 from lightning_modules.weights.importers.architecture import architecture_of
 from lightning_modules.weights.importers.load import Format, choose_importer, fill
 from lightning_modules.weights.preprocessing import Preprocessing
+from lightning_modules.weights.skeleton_input import SkeletonInput
 
 
 def load_pretrained(
     source: str | Path, format: Format = "auto", folder: Path | None = None
-) -> tuple[Network, Preprocessing]:
+) -> tuple[Network, Preprocessing | SkeletonInput]:
     """Build the network that a file holds, fill it, and say how to prepare clips for it.
 
     ::
@@ -34,7 +35,15 @@ def load_pretrained(
         WeightsError: The file is missing, damaged, of no known format or incomplete, or says not what network it holds
             or how its clips were prepared.
     """
-    file = read_weights_file(catalogue.locate(source, folder))
+    return build_pretrained(read_weights_file(catalogue.locate(source, folder)), format)
+
+
+def build_pretrained(file: WeightsFile, format: Format = "auto") -> tuple[Network, Preprocessing | SkeletonInput]:
+    """Do what `load_pretrained` does, with a file that is open.
+
+    Raises:
+        WeightsError: See `load_pretrained`.
+    """
     importer = choose_importer(file, format)
     if file.header is not None:
         network = build_network(file.header, str(file.path))
@@ -50,8 +59,8 @@ def load_pretrained(
         published = importer.published(architecture, converted)
         if architecture is None or published is None or published.preprocessing is None:
             raise WeightsError(
-                f"{file.path} does not say which network it holds or how clips are prepared; build the network and "
-                "fill it with load_weights"
+                f"{file.path} does not say which network it holds or how clips are prepared; give what lightning export"
+                " writes, or build the network and fill it with load_weights"
             )
         network = getattr(networks, architecture)(**published.arguments)
         preprocessing = published.preprocessing
@@ -59,7 +68,9 @@ def load_pretrained(
     return network.eval(), preprocessing
 
 
-def preprocessing_of(source: str | Path, network: Network, folder: Path | None = None) -> Preprocessing | None:
+def preprocessing_of(
+    source: str | Path, network: Network, folder: Path | None = None
+) -> Preprocessing | SkeletonInput | None:
     """How clips were prepared for the weights of a network, ``None`` where the file does not say.
 
     Args:

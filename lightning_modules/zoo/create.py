@@ -16,9 +16,9 @@ from lightning_modules.weights.files import read_weights_file
 from lightning_modules.weights.importers.load import choose_importer, fill
 from lightning_modules.weights.preprocessing import Preprocessing
 from lightning_modules.weights.pretrained import preprocessing_of
+from lightning_modules.weights.skeleton_input import SkeletonInput
 from lightning_modules.zoo.models import MODELS, Model
 from lightning_modules.zoo.provenance import provenance_of
-from lightning_modules.zoo.skeleton_input import SkeletonInput
 
 if TYPE_CHECKING:
     from lightning_modules.zoo.zoo_network import ZooNetwork
@@ -78,17 +78,16 @@ def create_network(
         preprocessing=asdict(prepared),
         provenance={} if source is None else provenance_of(source, folder),
     )
-    classifier = None
+    if num_classes:
+        network.reset_classifier(num_classes)
     if source is not None:
         file = read_weights_file(catalogue.locate(source, folder))
         fill(network.network, file, choose_importer(file), adapt_input=in_channels is not None)
-        weight, bias = (file.tensors.get(f"classifier.{part}") for part in ("weight", "bias"))
-        if weight is not None and bias is not None and weight.shape == (num_classes, network.feature_dim):
-            classifier = {"weight": weight, "bias": bias}
-            network.reset_classifier(len(weight), file.actions if len(file.actions) == len(weight) else ())
+        classifier = file.classifier(network.feature_dim)
+        if num_classes and classifier is not None and len(classifier["bias"]) == num_classes:
+            names = [names for names in (file.class_names, file.actions) if len(names) == num_classes]
+            network.reset_classifier(num_classes, names[0] if names else ())
             network.classifier.load_state_dict(classifier)
-    if num_classes and classifier is None:
-        network.reset_classifier(num_classes)
     return network.eval()
 
 
@@ -127,7 +126,7 @@ def _preprocessing(
     """What the weights were trained with, or else what the network is listed with; of as many channels as it has."""
     known = None if source is None else preprocessing_of(source, network, folder)
     if not isinstance(network, VideoNetwork):
-        return model.input
+        return model.input if known is None else known
     choices = [choice for choice in (known, model.input) if isinstance(choice, Preprocessing)]
     fitting = [choice for choice in choices if len(choice.mean) == network.in_channels]
     return fitting[0] if fitting else DEFAULTS["flow" if network.in_channels == 2 else "rgb"]

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from lightning_modules.weights.preprocessing import Preprocessing
-from lightning_modules.zoo.skeleton_input import SkeletonInput
+from lightning_modules.weights.skeleton_input import SkeletonInput
 
 # Licences that Hugging Face knows by these names; any other is spelt out.
 _KNOWN = ("apache-2.0", "mit", "bsd-3-clause", "cc-by-4.0", "cc-by-nc-4.0", "cc0-1.0")

@@ -9,7 +9,7 @@ from lightning_modules.views.clip import IMAGENET_MEAN, IMAGENET_STD
 from lightning_modules.views.multimodal import DEFAULTS
 from lightning_modules.weights.importers.severe import PREPROCESSING as TWO_SECONDS
 from lightning_modules.weights.preprocessing import Preprocessing
-from lightning_modules.zoo.skeleton_input import SkeletonInput
+from lightning_modules.weights.skeleton_input import SkeletonInput
 
 
 @dataclass(frozen=True)

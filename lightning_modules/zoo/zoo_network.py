@@ -10,10 +10,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lightning_modules.weights.header import FORMAT, Header, WeightsError, build_network, read_preprocessing
-from lightning_modules.weights.preprocessing import Preprocessing
 from lightning_modules.zoo.hub import HubMixin
 from lightning_modules.zoo.model_card import model_card
-from lightning_modules.zoo.skeleton_input import SkeletonInput
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCard
@@ -68,7 +66,7 @@ class ZooNetwork(nn.Module, HubMixin):
             torch="",
         )
         self.network = build_network(header, "config.json")
-        self.preprocessing = read_input(preprocessing)
+        self.preprocessing = read_preprocessing(preprocessing, "config.json")
         self.provenance = dict(provenance or {})
         self.num_classes = 0
         self.classes: tuple[str, ...] = ()
@@ -151,12 +149,3 @@ class ZooNetwork(nn.Module, HubMixin):
         except (RuntimeError, OSError) as error:
             raise WeightsError(f"{model_file} does not fit its config.json: {str(error).splitlines()[-1]}") from error
         return model.eval()
-
-
-def read_input(facts: Mapping[str, Any]) -> Preprocessing | SkeletonInput:
-    """What a network takes, from its facts.
-
-    Raises:
-        WeightsError: They are incomplete or impossible.
-    """
-    return SkeletonInput(**facts) if set(facts) == {"num_frames"} else read_preprocessing(facts, "config.json")

@@ -54,6 +54,29 @@ def test_boxes_windows_and_cycles():
     assert len(strip.content) == 6 and "2 cycles" in strip.title
 
 
+def test_several_labels_and_tubes():
+    clip = torch.zeros(2, 1, 4, 8, 8, 3, dtype=torch.uint8)
+    present = torch.tensor([[[True, False, True]], [[False, False, False]]])
+    batch = {"clip": clip, "label": torch.tensor([-1, -1]), "present": present, "path": ["a.mp4", "b.mp4"]}
+    names = ["opening a door somewhere", "sitting", "washing something in a sink"]
+    titles = [strip.title.splitlines()[1:-1] for strip in strips_of(batch, names)]
+    assert titles == [["opening a door somewhere, washing", "something in a sink"], ["no action"]]
+    tubes = {
+        "clip": torch.zeros(2, 5, 8, 8, 3, dtype=torch.uint8),
+        "frame": torch.tensor([[7, 8], [9, -1]]),
+        "boxes": torch.rand(4, 4),
+        "owner": torch.tensor([0, 1, 1, 2]),
+        "box_label": torch.tensor([0, 1, 2, 0]),
+        "name": ["A/a", "A/b"],
+    }
+    first, second = strips_of(tubes, ["run", "sit", "jump"])
+    assert first.title.splitlines()[:2] == ["a", "sit, jump"] and second.title.splitlines()[:2] == ["b", "run"]
+    assert np.array_equal(first.boxes, tubes["boxes"][1:3]) and np.array_equal(second.boxes, tubes["boxes"][3:])
+    assert (first.box_frame, second.box_frame) == (4, 3)  # the last frame is the last key frame, if it is there
+    empty = strips_of({**tubes, "owner": torch.tensor([0, 0, 0, 0])}, None)
+    assert empty[0].title.splitlines()[1] == "no box" and not len(empty[0].boxes)
+
+
 def test_colours():
     depth = np.array([[[0, 1000, 2000]]], dtype=np.int16)
     unmeasured, near, far = colour("depth", depth)[0, 0].astype(int)

@@ -120,7 +120,7 @@ def test_what_differs_from_its_source_is_not_kept(tmp_path, monkeypatch) -> None
         ("--checkpoint last.ckpt --out a.pth", 1, "must end in .safetensors, .onnx, .pt2, is a.pth"),
         ("--checkpoint last.ckpt --out a.onnx --format torch_export", 1, "a file of torch_export must end in .pt2"),
         ("--checkpoint last.ckpt --out a.pt2 --half", 1, "half is of safetensors, not of torch_export"),
-        ("--checkpoint last.ckpt --out a.safetensors --classifier", 1, "safetensors hold the backbone alone"),
+        ("--checkpoint last.ckpt --out a.safetensors --classifier", 1, "holds no classifier of one R2Plus1D"),
         ("--checkpoint last.ckpt --out a.pt2 --classifier", 1, "holds no classifier of one R2Plus1D"),
         ("--checkpoint none.ckpt --out a.pt2", 1, "none.ckpt is neither a file nor a name in the catalogue"),
     ],

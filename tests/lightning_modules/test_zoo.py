@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 
 from lightning_modules import create_network, list_networks
 from lightning_modules.networks import R2Plus1D
-from lightning_modules.weights import WeightsError, describe
+from lightning_modules.weights import WeightsError, describe, skeleton_input
 from lightning_modules.weights.catalogue import CATALOGUE, locate
 from lightning_modules.weights.catalogue.embedded import ENTRIES, FOLDER
-from lightning_modules.zoo import hub, models, skeleton_input, zoo_network
+from lightning_modules.zoo import hub, models, zoo_network
 from lightning_modules.zoo.zoo_network import ZooNetwork
 
 SMALL = list_networks("*_embedded")
@@ -128,7 +128,7 @@ def test_skeleton_input_cuts_the_centre() -> None:
 def test_shipped_weights_fill_their_network(name) -> None:
     names = [model.name for model in models.MODELS if model.weights == name]
     architecture = ENTRIES[name].architecture
-    like = {"R2Plus1D": "r2plus1d_embedded", "ResNet3D": "resnet3d_embedded"}
+    like = {"R2Plus1D": "r2plus1d_embedded", "ResNet3D": "resnet3d_embedded", "BiGRU": "skeleton_bigru_embedded"}
     listed = names[0] if names else like[architecture]
     channels = 2 if name == "embedded_transfer_teacher" else None
     network = create_network(listed, pretrained=name, in_channels=channels)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lightning_modules.weights.catalogue import embedded, hara, severe, torchvision, tubelet_contrast
 from lightning_modules.weights.catalogue.entry import Entry
+from lightning_modules.weights.files import SHARED
 from lightning_modules.weights.header import WeightsError
 
 CATALOGUE: Mapping[str, Entry] = {
@@ -32,7 +33,7 @@ def locate(source: str | Path, folder: Path | None = None) -> Path:
     """The file that a path or a catalogue name means.
 
     Args:
-        source: A path, or a name in `CATALOGUE`.
+        source: A path, of a file or of a folder that ``ZooNetwork.save_pretrained`` wrote, or a name in `CATALOGUE`.
         folder: Where files of the catalogue are kept; ``None``: ``~/.cache/video-efficient-zoo``.
 
     Raises:
@@ -41,7 +42,8 @@ def locate(source: str | Path, folder: Path | None = None) -> Path:
     """
     path = Path(source).expanduser()
     if path.exists():
-        return path
+        shared = path / SHARED
+        return shared if shared.is_file() else path
     entry = CATALOGUE.get(str(source))
     if entry is None:
         near = difflib.get_close_matches(str(source), CATALOGUE, n=3, cutoff=0.3)

@@ -38,4 +38,5 @@ COUNTER = Importer(name="checkpoint", marks=("head.behind.weight",), backbone="n
 # A checkpoint of a detector of tubes, which keeps the sizes of its anchors.
 TUBES = Importer(name="checkpoint", marks=("anchors", "head.weight"), backbone="network.", drops_rest=True)
 
-SAFETENSORS = Importer(name="safetensors", needs_header=True)
+# The network alone, or with a classifier.
+SAFETENSORS = Importer(name="safetensors", dropped=("classifier.",), needs_header=True)

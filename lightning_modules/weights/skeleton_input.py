@@ -1,6 +1,7 @@
 """What a skeleton network takes."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,3 +62,8 @@ class SkeletonInput:
             )
         lengths = torch.full((len(batch),), batch.shape[2], device=batch.device)
         return SequenceCrop(self.num_frames).centre(batch.float(), lengths)
+
+
+def input_of(crop: SequenceCrop | None) -> SkeletonInput | dict[str, Any]:
+    """What evaluation feeds a network with after a crop, for a header; empty where sequences stay whole."""
+    return {} if crop is None or crop.num_frames is None else SkeletonInput(crop.num_frames)
