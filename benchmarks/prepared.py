@@ -4,8 +4,8 @@
 by the same reader on the same random clips. Without a video it writes the one of ``decode.py``. Original and copy take
 turns, clip by clip, and processor time counts, so that other load on the machine tells little.
 
-A second table is of whole training samples of 16 frames, stride 2, cropped to 112x112, from the original, from the small
-copy, and from what ``lightning prepare clips`` makes of it by default, in turns. The cached clips are in memory by then.
+A second table is of whole training samples of 16 frames, stride 2, cropped to 112x112, from the original, from the
+small copy, and from what ``lightning prepare clips`` makes of it by default, in turns. The cache is in memory by then.
 """
 
 import argparse

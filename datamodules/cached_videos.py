@@ -52,6 +52,8 @@ class CachedVideoDataset(VideoDataset):
         training: bool,
         random_resized_crop: bool = False,
     ) -> None:
+        if not training:
+            clips = replace(clips, strides=(min(clips.strides),))
         super().__init__(samples, cache.sampler(clips), short_sides, crop_size, training, random_resized_crop)
         if not training and clips.num_clips > cache.layout.clips:
             raise ValueError(
