@@ -117,6 +117,16 @@ class VideoDataModule(BrokenSamplesDataModule, RowsDataModule):
             "std": list(STD),
         }
 
+    def train_dataloader(self) -> Loader:
+        """Return the training batches as of ``RowsDataModule``.
+
+        Raises:
+            ValueError: see ``dataset``; of the evaluation, too, which may be hours away.
+        """
+        if self._cache is not None:
+            self.dataset(self.val_samples, training=False)
+        return super().train_dataloader()
+
     def test_dataloader(self) -> Loader:
         """Return the same as ``val_dataloader``: the test labels of Kinetics are not public."""
         return super().test_dataloader()
