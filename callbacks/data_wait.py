@@ -10,8 +10,8 @@ class DataWait(Callback):
     """Logs ``data/wait``: which share, 0..1, of the time since the last logged step went by in waiting for the loader.
 
     On a GPU, which works on while the loop waits, it is an upper bound of the time that the GPU stands still for data.
-    Near 0 more workers change nothing; otherwise they help, or videos prepared by ``lightning prepare videos``. Nothing
-    is logged for a loader that does not measure it.
+    Near 0 more workers change nothing; otherwise they help, or what ``lightning prepare videos`` and ``prepare clips``
+    make. Nothing is logged for a loader that does not measure it.
     """
 
     def __init__(self) -> None:

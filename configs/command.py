@@ -20,6 +20,7 @@ import datamodules
 import lightning_modules
 from callbacks.checkpoints import LAST, Checkpoints, WholeFileCheckpointIO, newest, step_of
 from callbacks.class_accuracy_writer import ClassAccuracyWriter
+from callbacks.data_wait import DataWait
 from callbacks.detection_writer import DetectionWriter
 from callbacks.prediction_writer import PredictionWriter
 from callbacks.progress import ProgressBar
@@ -167,6 +168,8 @@ class Command(LightningCLI):
         arguments = configs.take(self.arguments, "--ckpt_path")[1]
         self.record = RunRecord(self.folder, self.recipe, [*command, *arguments])
         forced: list[Callback] = [self.record, RandomStates()]
+        if self.subcommand == "fit":
+            forced.append(DataWait())
         if config["enable_progress_bar"] is not False:
             forced.append(ProgressBar())
         if self.subcommand == "predict":

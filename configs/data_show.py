@@ -142,16 +142,28 @@ def open_data(config: str, arguments: list[str]) -> SampleDataModule:
         ValueError: the data are not there or damaged.
         OSError: they cannot be read; embedded ones cannot be written.
     """
-    chain = configs.chain(config)
-    try:
-        data = Data("fit", arguments, [chain]).datamodule
-    except UsageError as error:
-        raise ConfigError(str(error)) from error
+    data = build_data(config, arguments)
     if not isinstance(data, SampleDataModule):
-        raise ConfigError(f"{chain[-1].path}: {type(data).__name__} has no lists of samples to show")
+        raise ConfigError(f"{configs.find(config)}: {type(data).__name__} has no lists of samples to show")
     data.prepare_data()
     data.setup("fit")
     return data
+
+
+def build_data(config: str, arguments: list[str]) -> object:
+    """Build the data module of a config; the disk is not looked at.
+
+    Args:
+        config: see ``configs.find``.
+        arguments: that change its values.
+
+    Raises:
+        ConfigError: the config is missing, or a value is wrong.
+    """
+    try:
+        return Data("fit", arguments, [configs.chain(config)]).datamodule
+    except UsageError as error:
+        raise ConfigError(str(error)) from error
 
 
 def class_counts(samples: SampleList) -> ClassCounts:

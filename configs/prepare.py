@@ -21,6 +21,10 @@ def prepare(arguments: list[str]) -> object:
         ValueError: the files are not those of the dataset.
         KeyboardInterrupt: it was stopped; the same arguments go on.
     """
+    if arguments[:1] == ["clips"]:
+        from configs.prepare_clips import clips
+
+        return clips(arguments[1:])
     parser = argparse.ArgumentParser(
         "lightning prepare",
         description="preprocess a dataset once, into files that its data module reads",
@@ -29,10 +33,10 @@ def prepare(arguments: list[str]) -> object:
     parser.add_argument(
         "dataset",
         nargs="?",
-        choices=["ntu", "flow", "videos", "finegym", "epic"],
+        choices=["ntu", "flow", "videos", "clips", "finegym", "epic"],
         help="ntu: skeletons of NTU RGB+D 60 and 120; flow: optical flow of any videos; videos: a small copy of any"
-        " videos that decodes fast; finegym, epic: a small file for each element of FineGym or action of"
-        " EPIC-Kitchens-100, cut out of the long videos",
+        " videos that decodes fast; clips: clips of any videos, decoded (see `prepare clips --help`); finegym, epic: a"
+        " small file for each element of FineGym or action of EPIC-Kitchens-100, cut out of the long videos",
     )
     parser.add_argument(
         "--root",
@@ -82,6 +86,8 @@ def prepare(arguments: list[str]) -> object:
         raise ConfigError(
             "prepare needs a dataset, --root FOLDER and --out FOLDER, as in: prepare ntu --root A --out B"
         )
+    if options.dataset == "clips":
+        raise ConfigError("prepare: clips comes first, as in: prepare clips --root A --out B")
     if options.format == "skeleton" and len(options.root) > 1:
         raise ConfigError("prepare: --root takes one folder of files; put them into one")
     if options.dataset == "finegym" and options.annotations is None:

@@ -276,8 +276,8 @@ class CharadesDataset(VideoDataset):
         self.num_classes = num_classes
         self.label_clips = label_clips
 
-    def _read(self, path: str, segment: tuple[float, float] | None, generator: torch.Generator) -> Cut:
-        cut = super()._read(path, segment, generator)
+    def _read(self, row: int, path: str, generator: torch.Generator) -> Cut:
+        cut = super()._read(row, path, generator)
         if self.label_clips and not cut.fps > 0:
             raise VideoError(f"{path}: its frame rate is unknown, so that no action is found in it; encode it anew")
         return cut

@@ -78,6 +78,7 @@ class KineticsDataModule(VideoDataModule):
         short_sides: see there.
         eval_clips: see there.
         random_resized_crop: see there.
+        clip_cache: see there.
         samples: see there; of those that ``subset`` leaves.
         samples_seed: see there.
         global_batch_size: see there.
@@ -108,6 +109,7 @@ class KineticsDataModule(VideoDataModule):
         short_sides: tuple[int, ...] = (112, 128, 144),
         eval_clips: int = 10,
         random_resized_crop: bool = False,
+        clip_cache: str | Path | None = None,
         samples: int | None = None,
         samples_seed: int = 0,
         global_batch_size: int = 32,
@@ -126,6 +128,7 @@ class KineticsDataModule(VideoDataModule):
             short_sides=short_sides,
             eval_clips=eval_clips,
             random_resized_crop=random_resized_crop,
+            clip_cache=clip_cache,
             samples=samples,
             samples_seed=samples_seed,
             global_batch_size=global_batch_size,

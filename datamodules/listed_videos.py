@@ -116,6 +116,7 @@ class ListedVideoDataModule(VideoDataModule):
         short_sides: see there.
         eval_clips: see there.
         random_resized_crop: see there.
+        clip_cache: see there.
         samples: see there.
         samples_seed: see there.
         global_batch_size: see there.
@@ -140,6 +141,7 @@ class ListedVideoDataModule(VideoDataModule):
         short_sides: tuple[int, ...] = (128,),
         eval_clips: int = 10,
         random_resized_crop: bool = True,
+        clip_cache: str | Path | None = None,
         samples: int | None = None,
         samples_seed: int = 0,
         global_batch_size: int = 32,
@@ -158,6 +160,7 @@ class ListedVideoDataModule(VideoDataModule):
             short_sides=short_sides,
             eval_clips=eval_clips,
             random_resized_crop=random_resized_crop,
+            clip_cache=clip_cache,
             samples=samples,
             samples_seed=samples_seed,
             global_batch_size=global_batch_size,

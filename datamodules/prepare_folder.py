@@ -50,6 +50,14 @@ def write_lines(file: Path, lines: list[str]) -> None:
         file.unlink(missing_ok=True)
 
 
+def in_bytes(count: int) -> str:
+    """Write a number of bytes for people."""
+    for unit, power in (("TiB", 40), ("GiB", 30)):
+        if count >= 1 << power:
+            return f"{count / (1 << power):.1f} {unit}"
+    return f"{count / (1 << 20):.1f} MiB"
+
+
 def followed(results: Iterable[Result], label: str, total: int, visible: bool) -> Iterator[Result]:
     """Pass results on while a bar on stderr tells how many there are.
 

@@ -191,7 +191,7 @@ def prepare(
         if done is not None:
             return done
         out.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(part):
+        with locked(part):
             done = finished(out, wanted)
             if done is not None:
                 part.rmdir()
@@ -255,7 +255,7 @@ def _read_settings(file: Path) -> object:
 
 
 @contextmanager
-def _locked(part: Path) -> Iterator[None]:
+def locked(part: Path) -> Iterator[None]:
     """Make a folder, and hold it alone: a lock ends with its process."""
     import fcntl
 

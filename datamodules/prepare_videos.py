@@ -17,7 +17,7 @@ import av
 import av.error
 import numpy as np
 
-from datamodules.prepare_folder import followed, settle, write_lines
+from datamodules.prepare_folder import followed, in_bytes, settle, write_lines
 from datamodules.prepare_ntu import BROKEN_FILE, SETTINGS_FILE, available_cores, in_parallel
 from datamodules.readers.video import VideoError, VideoReader
 from datamodules.sample_list import find_videos
@@ -59,7 +59,7 @@ class PreparedVideos(NamedTuple):
     def __str__(self) -> str:
         """Return one line for the user."""
         line = f"{self.videos:,} small videos in {self.folder}, {self.written:,} written now, and {self.lists:,} lists;"
-        line += f" {_size(self.bytes_before)} became {_size(self.bytes_after)}"
+        line += f" {in_bytes(self.bytes_before)} became {in_bytes(self.bytes_after)}"
         if self.broken:
             line += f"; {len(self.broken):,} broken videos, such as {self.broken[0]}"
             line += f" (all in {self.folder / BROKEN_FILE})"
@@ -245,7 +245,3 @@ def _copy_lists(root: Path, out: Path) -> int:
             part.rename(target)
             count += 1
     return count
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"

@@ -49,6 +49,7 @@ class SyntheticKineticsDataModule(KineticsDataModule):
         crop_size: int = 32,
         short_sides: tuple[int, ...] = (32, 36, 40),
         eval_clips: int = 1,
+        clip_cache: str | Path | None = None,
         global_batch_size: int = 32,
         eval_batch_size: int = 32,
         probe_samples: int | None = None,
@@ -75,6 +76,7 @@ class SyntheticKineticsDataModule(KineticsDataModule):
             crop_size: see there.
             short_sides: see there.
             eval_clips: see there.
+            clip_cache: see there.
             global_batch_size: see there.
             eval_batch_size: see there.
             probe_samples: see there.
@@ -108,6 +110,7 @@ class SyntheticKineticsDataModule(KineticsDataModule):
             crop_size=crop_size,
             short_sides=short_sides,
             eval_clips=eval_clips,
+            clip_cache=clip_cache,
             global_batch_size=global_batch_size,
             eval_batch_size=eval_batch_size,
             probe_samples=probe_samples,

@@ -1,9 +1,14 @@
 """What the data modules of video folders share: clips and broken videos."""
 
+from functools import cached_property
+from pathlib import Path
+
 from pytorch_lightning.utilities import rank_zero_info
 
 from datamodules.batch import ClipBatch
 from datamodules.broken_samples import BrokenSamplesDataModule
+from datamodules.cached_videos import CachedVideoDataset
+from datamodules.clip_cache import ClipCache
 from datamodules.rows_datamodule import RowsDataModule
 from datamodules.sample_datamodule import Loader, require_positive
 from datamodules.sample_list import SampleList
@@ -20,6 +25,7 @@ class VideoDataModule(BrokenSamplesDataModule, RowsDataModule):
     """Base of the data modules of video files; ``setup`` of a subclass fills the two lists.
 
     Attributes:
+        root: folder of the videos.
         train_samples: videos of the training list.
         val_samples: videos of the evaluation list; the same object where nothing is held out.
         num_classes: number of classes, known after ``setup``; 0 without labels.
@@ -38,6 +44,8 @@ class VideoDataModule(BrokenSamplesDataModule, RowsDataModule):
         random_resized_crop: whether a training clip is a part of the picture of random size (8 to 100 % of its area),
             place and aspect (3/4 to 4/3), the same in all its frames, resized to ``crop_size`` (chapter 4); then
             ``short_sides`` are for evaluation alone.
+        clip_cache: folder of ``lightning prepare clips`` that clips are cut out of in place of the videos, which need
+            not be readable then, only listed below the root; None reads the videos.
         samples: training videos to use, spread uniformly over the classes (figure 4.3); all when None.
         samples_seed: of that choice alone: 1,000 videos are among the 2,000, the same ones for every model.
         global_batch_size: videos per optimizer step, over all processes and accumulated batches.
@@ -50,6 +58,7 @@ class VideoDataModule(BrokenSamplesDataModule, RowsDataModule):
         ValueError: a number is out of range.
     """
 
+    root: Path
     noun = "videos"
     flip_keeps_labels: bool = True
 
@@ -64,6 +73,7 @@ class VideoDataModule(BrokenSamplesDataModule, RowsDataModule):
         short_sides: tuple[int, ...] = (112, 128, 144),
         eval_clips: int = 10,
         random_resized_crop: bool = False,
+        clip_cache: str | Path | None = None,
         samples: int | None = None,
         samples_seed: int = 0,
         global_batch_size: int = 32,
@@ -89,6 +99,7 @@ class VideoDataModule(BrokenSamplesDataModule, RowsDataModule):
         self.short_sides = tuple(short_sides)
         self.eval_clips = eval_clips
         self.random_resized_crop = random_resized_crop
+        self.clip_cache = clip_cache
         self.samples = samples
         self.samples_seed = samples_seed
         self.class_names: list[str] = []
@@ -106,16 +117,41 @@ class VideoDataModule(BrokenSamplesDataModule, RowsDataModule):
             "std": list(STD),
         }
 
+    def train_dataloader(self) -> Loader:
+        """Return the training batches as of ``RowsDataModule``.
+
+        Raises:
+            ValueError: see ``dataset``; of the evaluation, too, which may be hours away.
+        """
+        if self._cache is not None:
+            self.dataset(self.val_samples, training=False)
+        return super().train_dataloader()
+
     def test_dataloader(self) -> Loader:
         """Return the same as ``val_dataloader``: the test labels of Kinetics are not public."""
         return super().test_dataloader()
 
     def dataset(self, samples: SampleList, training: bool) -> VideoDataset:
-        """Return the videos, clips drawn at random in training and evenly spaced in evaluation."""
+        """Return the videos, clips drawn at random in training and evenly spaced in evaluation.
+
+        Raises:
+            ValueError: there is a clip cache, and it is damaged, lacks videos, or has too few frames or clips.
+        """
         if training:
             clips = ClipSampler(self.num_frames, self.num_clips, self.strides, self.temporal_jitter, self.fps)
         else:
             clips = ClipSampler(self.num_frames, self.eval_clips, self.strides, False, self.fps)
+        if self._cache is not None:
+            return CachedVideoDataset(
+                samples,
+                self.root,
+                self._cache,
+                clips,
+                self.short_sides,
+                self.crop_size,
+                training,
+                self.random_resized_crop,
+            )
         return VideoDataset(samples, clips, self.short_sides, self.crop_size, training, self.random_resized_crop)
 
     def rows(self, samples: SampleList, unreadable: frozenset[int]) -> VideoRows:
@@ -125,6 +161,10 @@ class VideoDataModule(BrokenSamplesDataModule, RowsDataModule):
     def collate(self, samples: list[ClipSample]) -> ClipBatch:
         """Put samples into a batch."""
         return collate(samples)
+
+    @cached_property
+    def _cache(self) -> ClipCache | None:
+        return None if self.clip_cache is None else ClipCache(self.clip_cache)
 
     def _few(self, train: SampleList) -> SampleList:
         """Return the training videos to use, of those on the disk.

@@ -113,7 +113,7 @@ class VideoDataset(Dataset[ClipSample]):
             if path in tried:  # many samples may lie in one long video
                 continue
             try:
-                cut = self._read(path, self.samples.segment(row), torch.Generator().manual_seed(draw.seed))
+                cut = self._read(row, path, torch.Generator().manual_seed(draw.seed))
             except VideoError as error:
                 broken.append(broken_line(path, str(error)))
                 tried.add(path)
@@ -129,16 +129,19 @@ class VideoDataset(Dataset[ClipSample]):
         """Put what is known of a video together."""
         return {"clip": cut.clip, "label": self.samples.label(row), "video": row, "path": path, "broken": broken}
 
-    def _read(self, path: str, segment: tuple[float, float] | None, generator: torch.Generator) -> Cut:
+    def _read(self, row: int, path: str, generator: torch.Generator) -> Cut:
         with VideoReader(path) as video:
-            timeline, first_frame = _timeline(video, path, segment)
+            timeline, first_frame = _timeline(video, path, self.samples.segment(row))
             if not self.training:
                 frames = first_frame + self.clips.evenly_spaced(timeline)
                 images = video.read(frames.reshape(-1), self.short_sides[0])
                 return Cut(self._evaluated(images, frames.shape), frames, video.fps)
             if self.random_resized_crop:
                 frames = first_frame + self.clips.random(timeline, generator)
-                views = [self._crop(self._resized(video, row, generator), (1, len(row)), generator) for row in frames]
+                views = [
+                    self._crop(self._resized(video, numbers, generator), (1, len(numbers)), generator)
+                    for numbers in frames
+                ]
                 return Cut(torch.cat(views), frames, video.fps)
             side = self.short_sides[int(torch.randint(len(self.short_sides), (), generator=generator))]
             frames = first_frame + self.clips.random(timeline, generator)

@@ -23,6 +23,7 @@ class VideoFolderDataModule(VideoDataModule):
         crop_size: see there.
         short_sides: see there.
         eval_clips: see there.
+        clip_cache: see there.
         global_batch_size: see there.
         eval_batch_size: see there.
         num_workers: see there.
@@ -43,6 +44,7 @@ class VideoFolderDataModule(VideoDataModule):
         crop_size: int = 112,
         short_sides: tuple[int, ...] = (112, 128, 144),
         eval_clips: int = 10,
+        clip_cache: str | Path | None = None,
         global_batch_size: int = 32,
         eval_batch_size: int = 8,
         num_workers: int = 4,
@@ -57,6 +59,7 @@ class VideoFolderDataModule(VideoDataModule):
             crop_size=crop_size,
             short_sides=short_sides,
             eval_clips=eval_clips,
+            clip_cache=clip_cache,
             global_batch_size=global_batch_size,
             eval_batch_size=eval_batch_size,
             num_workers=num_workers,
