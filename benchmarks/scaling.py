@@ -35,9 +35,10 @@ VALUES = {
     "queue": (1_000, 10_000, 100_000, 1_000_000),
     "draws": (128, 1024, 8192),
     "rows": (10_000, 100_000, 1_000_000, 10_000_000),
+    "list": (10_000, 100_000, 1_000_000, 10_000_000),
 }
-TIME = {"rows": "set up s"}  # "step ms" in the others
-MEMORY = {"rows": "set up MiB"}  # "MiB" in the others
+TIME = {"rows": "set up s", "list": "set up s"}  # "step ms" in the others
+MEMORY = {"rows": "set up MiB", "list": "set up MiB"}  # "MiB" in the others
 # Pairs of a step, videos of the list, keys: the thesis' recipe for Kinetics (5.4.1), and as many pairs for each of 64
 # GPUs as it has on one.
 PLANS = {
@@ -130,15 +131,21 @@ def draw(tables: dict[str, list[Point]], path: Path = PICTURE) -> None:
     figure.savefig(path, dpi=80)
 
 
+def slope(points: list[Point], column: str) -> float:
+    """Growth of a column at the end of a curve, for each of what it grows with."""
+    of = next(iter(points[0]))
+    (x0, y0), (x1, y1) = [(0.0, 0.0), *((float(str(row[of])), float(str(row[column]))) for row in points)][-2:]
+    return (y1 - y0) / (x1 - x0)
+
+
 def measured(tables: dict[str, list[Point]]) -> Measured:
-    """What the prediction takes from the series: the slopes at their largest points."""
-    draws, rows = tables["draws"][-1], tables["rows"][-1]
-    videos, mib = float(str(rows["rows"])), 2**20
+    """What the prediction takes from the series."""
+    draws, rows = tables["draws"], tables["rows"]
     return Measured(
-        draw_seconds=float(str(draws["step ms"])) / 1000 / float(str(draws["global batch"])),
-        row_seconds=float(str(rows["set up s"])) / videos,
-        row_bytes_peak=float(str(rows["set up MiB"])) * mib / videos,
-        row_bytes_kept=float(str(rows["kept MiB"])) * mib / videos,
+        draw_seconds=slope(draws, "step ms") / 1000,
+        row_seconds=slope(rows, "set up s"),
+        row_bytes_peak=slope(rows, "set up MiB") * 2**20,
+        row_bytes_kept=slope(rows, "kept MiB") * 2**20,
     )
 
 
@@ -184,7 +191,11 @@ def main() -> None:
         tables |= predictions(tables, Machine())
     if options.device == "cpu":
         draw(tables)
-    record(name, tables, seed=0)
+    path = record(name, tables, seed=0)
+    if options.series:
+        noted = json.loads(path.read_text(encoding="utf-8"))
+        noted["note"] = f"this run measured {', '.join(options.series)}, earlier ones the rest"
+        path.write_text(json.dumps(noted, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,9 @@ import cli
 from benchmarks.lists import write
 from benchmarks.training import InMemory
 from datamodules import KineticsDataModule
+from datamodules.kinetics import read_list
+from datamodules.sample_datamodule import Loader
+from datamodules.sample_list import SampleList
 from datamodules.writers.video import write_video
 from lightning_modules.losses.info_nce import InfoNCE
 from lightning_modules.losses.key_queue import KeyQueue
@@ -140,7 +143,7 @@ def queue(value: int, device: str, folder: Path) -> Point:
 
     def turn() -> None:
         leaf = query.clone().requires_grad_()
-        loss(leaf, key, negatives.keys.clone())[0].mean().backward()
+        loss(leaf, key, negatives.snapshot())[0].mean().backward()
         negatives.push(key)
 
     def products() -> None:
@@ -219,32 +222,63 @@ def devices_each(value: int, device: str, folder: Path) -> Point:
 
 
 def rows(value: int, device: str, folder: Path) -> Point:
-    """Videos of an official CSV: to the first batch, and what main process and workers then hold."""
+    """Videos of an official CSV and their files: to the first batch, and what main process and workers then hold."""
     before, own, start = peak_mib("cpu"), private_mib(os.getpid()), time.process_time()
     data = KineticsDataModule(
         folder / "kinetics", train_list="train.csv", num_frames=2, crop_size=16, short_sides=(16,), num_workers=2
     )
     data.setup("fit")
     point: Point = {"rows": value, "set up s": time.process_time() - start, "set up MiB": peak_mib("cpu") - before}
-    sampler = data.train_dataloader().batch_sampler
+    return point | held(data, data.train_dataloader(), own)
+
+
+def listed(value: int, device: str, folder: Path) -> Point:
+    """The same for a list of ``path label`` alone, whose videos nobody looks for and workers do not open."""
+    file = folder / "train.txt"
+    name = "/data/train/class {}/{:011d}_000000_000010.mp4 {}\n"
+    with file.open("w") as lines:
+        lines.writelines(name.format(row % 400, row, row % 400) for row in range(value))
+    before, own, start = peak_mib("cpu"), private_mib(os.getpid()), time.process_time()
+    data = KineticsDataModule(folder, num_workers=2)
+    data.train_samples = SampleList((name, int(label or 0)) for name, label in read_list(file, 0, 400))
+    point: Point = {"rows": value, "set up s": time.process_time() - start, "set up MiB": peak_mib("cpu") - before}
+    loading = data._loading(persistent=True) | {"collate_fn": as_it_is}
+    return point | held(data, data._training_loader(data.rows(data.train_samples, frozenset()), loading), own)
+
+
+def as_it_is(batch: Point) -> Point:
+    """A batch that its dataset has put together."""
+    return batch
+
+
+def held(data: KineticsDataModule, loader: Loader, own: float) -> Point:
+    """The first batches of a list: processor time of their indices, and memory of main process and workers, MiB.
+
+    Args:
+        data: set up.
+        loader: of its training samples, with workers.
+        own: memory of this process before there was a list.
+    """
+    kept = private_mib(os.getpid()) - own
     start = time.process_time()
-    batches = iter(sampler)
+    batches = iter(loader.batch_sampler)
     next(batches)
-    point["first indices s"] = time.process_time() - start
-    start = time.process_time()
+    first = time.process_time()
     for _ in range(LOADED):
         next(batches, None)
-    point["indices of a batch ms"] = 1000 * (time.process_time() - start) / LOADED
+    end = time.process_time()
     del batches
-    point["kept MiB"] = private_mib(os.getpid()) - own
-    loader = data.train_dataloader()
     loaded = iter(loader)
     for _ in range(min(LOADED, len(loader) - 2)):
         next(loaded)
     workers = loader._iterator._workers
-    point["worker's own MiB"] = max(private_mib(worker.pid) for worker in workers)
-    point["permutation MiB"] = value * 8 / 2**20
-    return point
+    return {
+        "kept MiB": kept,
+        "permutation s": first - start,
+        "permutation MiB": len(data.train_samples) * 8 / 2**20,
+        "indices of a batch ms": 1000 * (end - first) / LOADED,
+        "worker's own MiB": max(private_mib(worker.pid) for worker in workers),
+    }
 
 
 def private_mib(process: int) -> float:
@@ -271,6 +305,7 @@ SERIES = {
     "queue": queue,
     "draws": draws,
     "rows": rows,
+    "list": listed,
 }
 
 

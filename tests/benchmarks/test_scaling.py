@@ -10,7 +10,7 @@ from benchmarks.prediction import (
     per_run,
     per_step,
 )
-from benchmarks.scaling import draw, exponent, growth, measure, predictions
+from benchmarks.scaling import draw, exponent, growth, measure, predictions, slope
 
 PLAIN = Machine(nodes=2, gpus=4, cores=10, within=1e9, between=1e8, disk=1e9, opens=100)
 SLOW = Measured(
@@ -33,6 +33,8 @@ def test_exponents_are_of_the_large_values():
     assert exponent(curve(1), "rows", "set up MiB") == pytest.approx(1)
     assert exponent(curve(1)[:1], "rows", "set up s") is None
     assert exponent([{"rows": 1, "MiB": 0.0}, {"rows": 2, "MiB": 1.0}], "rows", "MiB") is None
+    assert slope(curve(1), "set up s") == pytest.approx(2)
+    assert slope(curve(1)[:1], "set up MiB") == pytest.approx(5)
     row = growth({"rows": curve(2), "prediction": [{"a": 1}]})
     assert [line["values"] for line in row] == ["1 to 1,000"]
     assert row[0]["memory grows with power"] == pytest.approx(1)
@@ -79,6 +81,9 @@ def test_points_are_measured_drawn_and_predicted_from(tmp_path):
     rows = [measure("rows", 400, "cpu")]
     assert rows[0]["set up s"] > 0
     draws = [measure("draws", 8, "cpu")]
+    lines = measure("list", 400, "cpu")
+    assert lines.keys() == rows[0].keys()
+    assert lines["permutation MiB"] == pytest.approx(400 * 8 / 2**20)
     tables = {"queue": points, "rows": rows, "draws": draws}
     draw(tables, tmp_path / "new" / "picture.png")
     assert 0 < (tmp_path / "new" / "picture.png").stat().st_size < 100_000
