@@ -107,10 +107,12 @@ def growth(tables: dict[str, list[Point]]) -> list[Point]:
 
 
 def draw(tables: dict[str, list[Point]], path: Path = PICTURE) -> None:
-    """Plot time and memory of each series, both axes logarithmic."""
-    shown = [series for series in VALUES if tables.get(series)]
-    figure = Figure((3.2 * len(shown), 3.4), layout="constrained")
-    for axes, series in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True):
+    """Plot time and memory of each series of more than two points, both axes logarithmic."""
+    shown = [series for series in VALUES if len(tables.get(series, [])) > 2]
+    columns = min(3, len(shown))
+    figure = Figure((3.3 * columns, 2.7 * -(-len(shown) // columns)), layout="constrained")
+    grid = figure.subplots(-(-len(shown) // columns), columns, squeeze=False)
+    for axes, series in zip(grid.flat, shown, strict=False):
         points = tables[series]
         of = next(iter(points[0]))
         beside = axes.twinx()
@@ -121,12 +123,15 @@ def draw(tables: dict[str, list[Point]], path: Path = PICTURE) -> None:
             power = exponent(points, of, column)
             label = f"{column}, power {power:.2f}" if power is not None else column
             side.loglog([point[of] for point in points], [point[column] for point in points], style, label=label)
-            side.tick_params("y", colors=style[-2:])
+            side.tick_params("y", which="both", colors=style[-2:], labelsize=7)
+        axes.set_xticks([point[of] for point in points], [f"{point[of]:,}" for point in points], fontsize=7)
+        axes.set_xticks([], minor=True)
         handles = [line for side in (axes, beside) for line in side.get_lines()]
         axes.legend(handles=handles, fontsize=7)
-        axes.set_title(series, fontsize=10)
-        axes.set_xlabel(of)
+        axes.set_title(series if series == of else f"{series}: {of}", fontsize=9)
         axes.grid(alpha=0.3)
+    for axes in grid.flat[len(shown) :]:
+        axes.remove()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=80)
 

@@ -85,7 +85,10 @@ def test_points_are_measured_drawn_and_predicted_from(tmp_path):
     assert lines.keys() == rows[0].keys()
     assert lines["permutation MiB"] == pytest.approx(400 * 8 / 2**20)
     tables = {"queue": points, "rows": rows, "draws": draws}
-    draw(tables, tmp_path / "new" / "picture.png")
+    draw(
+        tables | {"frames": [{"frames": n, "step ms": n, "MiB": n} for n in (1, 2, 4)]},
+        tmp_path / "new" / "picture.png",
+    )
     assert 0 < (tmp_path / "new" / "picture.png").stat().st_size < 100_000
     predicted = predictions(tables, Machine())
     assert [len(table) for table in predicted.values()] == [18, 10]
