@@ -1,41 +1,52 @@
 """Seconds from an official list to the samples of a data module, for lists as long as that of Kinetics-400.
 
-``python benchmarks/lists.py [--rows N]`` writes N empty video files in 400 class folders, with an official CSV and a
-list file, and prints a markdown table: the least of a few runs, in seconds of processor time, so that other load on the
+``python -m benchmarks.lists [--rows N]`` writes N empty video files in 400 class folders, with an official CSV and a
+list file, and makes a table: the least of a few runs, in seconds of processor time, so that other load on the
 machine does not count.
 """
 
 import argparse
+import os
 import random
 import string
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # runs from a checkout too
-
+from benchmarks.record import record
 from datamodules import KineticsDataModule
 from datamodules.kinetics import COLUMNS, VideoIndex, read_csv, read_list
 from datamodules.sample_list import SampleList
 from datamodules.sampling.few_labels import uniform
 
 CLASSES = 400
+NAMES_OF_A_FILE = 10_000  # file systems allow 65,000 and upwards
 
 
-def write(root: Path, rows: int) -> None:
-    """Write the files and both lists."""
+def write(root: Path, rows: int, content: bytes = b"") -> None:
+    """Write the files and both lists.
+
+    Args:
+        root: an empty folder.
+        rows: files to write; the bytes are stored once for some thousands of them.
+        content: of each.
+    """
     generator = random.Random(0)
-    ids = ["".join(generator.choices(string.ascii_letters + string.digits + "-_", k=11)) for _ in range(rows)]
     for label in range(CLASSES):
         (root / "train" / f"class {label}").mkdir(parents=True)
+    folder, first = root / "train", ""
     with (root / "train.csv").open("w") as table, (root / "train.txt").open("w") as plain:
         print(*COLUMNS, "split", "is_cc", sep=",", file=table)
-        for row, name in enumerate(ids):
+        for row in range(rows):
+            name = "".join(generator.choices(string.ascii_letters + string.digits + "-_", k=11))
             label, start = row % CLASSES, row % 300
             file = f"class {label}/{name}_{start:06d}_{start + 10:06d}.mp4"
-            (root / "train" / file).touch()
+            if row % NAMES_OF_A_FILE:
+                os.link(first, f"{folder}/{file}")
+            else:
+                first = f"{folder}/{file}"
+                Path(first).write_bytes(content)
             print(f"class {label}", name, start, start + 10, "train", 0, sep=",", file=table)
             print(file, label, file=plain)
 
@@ -51,7 +62,7 @@ def seconds(work: Callable[[], object], rounds: int) -> float:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=240_000)
     parser.add_argument("--rounds", type=int, default=3)
@@ -71,9 +82,11 @@ def main() -> None:
                 root, train_list="train.csv", samples=1000
             ).setup("fit"),
         }
-        print(f"| {arguments.rows:,} videos | seconds |\n|---|---|")
-        for name, run in work.items():
-            print(f"| {name} | {seconds(run, arguments.rounds):.2f} |")
+        rows: list[dict[str, object]] = [
+            {"work": name, "videos": arguments.rows, "seconds": seconds(run, arguments.rounds)}
+            for name, run in work.items()
+        ]
+    record("lists", {"work": rows}, seed=0)
 
 
 if __name__ == "__main__":

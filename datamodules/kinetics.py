@@ -24,12 +24,14 @@ A left-right flip keeps the label: no class of Kinetics-400 names a side.
 import csv
 import os
 import re
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from datamodules.listed_videos import VideoFiles, agreement, folders_of, stem_of
-from datamodules.sample_list import SampleList
+from datamodules.listed_videos import PathIndex, VideoFiles, agreement, folders_of, stem_of
+from datamodules.sample_list import SampleList, Texts
 from datamodules.video_datamodule import VideoDataModule
 
 SIZES = (200, 400, 600, 700)
@@ -39,7 +41,7 @@ FOLDERS = {"train": ("train", "videos_train"), "val": ("val", "validate", "valid
 
 _CLIP_NAME = re.compile(r"[\w-]{11}_\d{6}_\d{6}", re.ASCII)
 _YOUTUBE_ID = re.compile(r"[\w-]{11}", re.ASCII)
-_NUMBER = re.compile(r"-?\d+", re.ASCII)
+_NUMBER = re.compile(r"-?\d{1,18}", re.ASCII)  # longer ones are part of a name
 
 Split = Literal["train", "val"]
 
@@ -54,6 +56,37 @@ class Listed(NamedTuple):
 
     name: str
     label: str | int | None
+
+
+class ListedRows(Sequence[Listed]):
+    """The rows of a list, held flat.
+
+    Attributes:
+        labels: each one that occurs, once.
+
+    Args:
+        rows: read once.
+    """
+
+    def __init__(self, rows: Iterable[Listed]) -> None:
+        self._names, self._codes = Texts(), array("q")
+        codes: dict[str | int | None, int] = {}
+        for name, label in rows:
+            self._names.append(name)
+            self._codes.append(codes.setdefault(label, len(codes)))
+        self.labels = list(codes)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._codes)
+
+    def __getitem__(self, row: int) -> Listed:  # type: ignore[override]  # no slices
+        """Return a row by its number, 0 <= row < N."""
+        return Listed(self._names[row], self.labels[self._codes[row]])
+
+    def __iter__(self) -> Iterator[Listed]:
+        """Return the rows in order."""
+        return map(self.__getitem__, range(len(self)))
 
 
 class KineticsDataModule(VideoDataModule):
@@ -182,7 +215,7 @@ class KineticsDataModule(VideoDataModule):
         self.train_samples = self._few(train if self.subset == 1 else train.subset(self.subset, self.subset_seed))
         self.val_samples = self.train_samples if val is None or val is train else val
         if self.num_classes is None:
-            listed_numbers = (row.label for rows in listed.values() for row in rows if isinstance(row.label, int))
+            listed_numbers = (label for rows in listed.values() for label in rows.labels if isinstance(label, int))
             self.num_classes = len(self.class_names) or max(listed_numbers, default=-1) + 1
         self._report(missing)
 
@@ -207,16 +240,16 @@ class KineticsDataModule(VideoDataModule):
                 return candidate
         raise ValueError(f"{path}: no such list, in {self.root} or here; give the path of a .csv or list file")
 
-    def _read(self, file: Path, split: Split) -> list[Listed]:
+    def _read(self, file: Path, split: Split) -> ListedRows:
         if file.suffix.lower() == ".csv":
             return read_csv(file, split)
         return read_list(file, self.label_base, self.num_classes)
 
-    def _class_names(self, listed: dict[Split, list[Listed]], videos: "VideoIndex") -> list[str]:
+    def _class_names(self, listed: dict[Split, ListedRows], videos: "VideoIndex") -> list[str]:
         """Number the classes by their sorted names; empty where lists give numbers."""
-        named = {split: {row.label for row in rows if isinstance(row.label, str)} for split, rows in listed.items()}
+        named = {split: {label for label in rows.labels if isinstance(label, str)} for split, rows in listed.items()}
         names: set[str] = set().union(*named.values())
-        if any(row.label is None for rows in listed.values() for row in rows):
+        if any(None in rows.labels for rows in listed.values()):
             names |= videos.class_names
         train, val = named.get("train", set()), named.get("val", set())
         # The releases of Kinetics renamed classes: a part of one release is contained in it, another release is not.
@@ -264,24 +297,23 @@ class VideoIndex(VideoFiles):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        self._by_id: dict[str, list[str]] = {}
-        folders: set[str] = set()
-        for name, paths in self._by_stem.items():
-            folders.update(path.rpartition("/")[0] for path in paths)
-            if _CLIP_NAME.fullmatch(name):
-                self._by_id.setdefault(name[:11], []).extend(paths)
+        folders = {path.rpartition("/")[0] for path in self.paths}
         of_splits = {folder for folder in folders if folder.partition("/")[0] in FOLDERS["train"] + FOLDERS["val"]}
         names = (self.class_name(f"{folder}/") for folder in of_splits or folders if folder)
         self.class_names = {name for name in names if name is not None}
 
-    def listed(self, split: Split | None) -> list[Listed]:
+    @cached_property
+    def _by_id(self) -> PathIndex:
+        return PathIndex(self.paths, _youtube_id)
+
+    def listed(self, split: Split | None) -> ListedRows:
         """Return the videos of the split's folder, the first of its usual names that is there; None: all videos."""
-        paths = [path for paths in self._by_stem.values() for path in paths]
-        folders = {path.partition("/")[0] for path in paths if "/" in path}
+        start: str | None = ""
         if split is not None:
-            folder = next((name for name in FOLDERS[split] if name in folders), None)
-            paths = [path for path in paths if folder is not None and path.startswith(f"{folder}/")]
-        return [Listed(path, self.class_name(path)) for path in sorted(paths)]
+            folders = {path.partition("/")[0] for path in self.paths if "/" in path}
+            start = next((f"{name}/" for name in FOLDERS[split] if name in folders), None)
+        paths = [path for path in self.paths if start is not None and path.startswith(start)]
+        return ListedRows(Listed(path, self.class_name(path)) for path in sorted(paths))
 
     def class_name(self, path: str) -> str | None:
         """Return the name of a video's class folder, written with spaces; None where there is none."""
@@ -298,13 +330,13 @@ class VideoIndex(VideoFiles):
         and an id stands for any clip of that video.
         """
         stem = stem_of(name)
-        paths = self._by_stem.get(stem)
-        if paths is None and _CLIP_NAME.fullmatch(stem):
-            paths = self._by_stem.get(stem[:11])
-        if paths is None and _YOUTUBE_ID.fullmatch(stem):
-            paths = self._by_id.get(stem)
+        paths = self._by_stem.find(stem)
+        if not paths and _CLIP_NAME.fullmatch(stem):
+            paths = self._by_stem.find(stem[:11])
+        if not paths and _YOUTUBE_ID.fullmatch(stem):
+            paths = self._by_id.find(stem)
         is_unique = _CLIP_NAME.fullmatch(stem) or _YOUTUBE_ID.fullmatch(stem)
-        if paths is None or name in paths:
+        if not paths or name in paths:
             return name if paths else None
         if is_unique and len(paths) == 1:
             return paths[0]
@@ -315,7 +347,13 @@ class VideoIndex(VideoFiles):
         return max(depths, key=lambda path: (depths[path], path.partition("/")[0] in FOLDERS[split]), default=None)
 
 
-def read_csv(file: Path, split: Split) -> list[Listed]:
+def _youtube_id(path: str) -> str | None:
+    """Return the id that a Kinetics clip is named after, None of other files."""
+    stem = stem_of(path)
+    return stem[:11] if _CLIP_NAME.fullmatch(stem) else None
+
+
+def read_csv(file: Path, split: Split) -> ListedRows:
     """Read an official list: ``label,youtube_id,time_start,time_end,split,is_cc``.
 
     Args:
@@ -328,8 +366,19 @@ def read_csv(file: Path, split: Split) -> list[Listed]:
     Raises:
         ValueError: columns are missing, a row cannot be understood, or there is none.
     """
-    rows: list[Listed] = []
-    splits: list[str] = []
+    splits = array("q")
+    numbers: dict[str, int] = {}
+    rows = ListedRows(_csv_rows(file, splits, numbers))
+    if len(numbers) > 1:
+        wanted = {numbers[name] for name in SPLITS[split] if name in numbers}
+        rows = ListedRows(row for row, of in zip(rows, splits, strict=True) if of in wanted)
+    if not rows:
+        raise ValueError(f"{file}: lists no videos of split {split}; give a list that has some")
+    return rows
+
+
+def _csv_rows(file: Path, splits: "array[int]", numbers: dict[str, int]) -> Iterator[Listed]:
+    """Read the rows of an official list; add the number of each row's split, and each new split's name."""
     with file.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as stream:
         reader = csv.reader(stream)
         header = next(reader, [])
@@ -354,16 +403,12 @@ def read_csv(file: Path, split: Split) -> list[Listed]:
                     f"{file}:{reader.line_num}: `{','.join(row)}` has no label or no whole seconds; mend or remove the"
                     f" line"
                 )
-            rows.append(Listed(name, label))
-            splits.append(row[of_split].strip().lower() if of_split is not None and of_split < len(row) else "")
-    if len(set(splits)) > 1:
-        rows = [row for row, of in zip(rows, splits, strict=True) if of in SPLITS[split]]
-    if not rows:
-        raise ValueError(f"{file}: lists no videos of split {split}; give a list that has some")
-    return rows
+            split = row[of_split].strip().lower() if of_split is not None and of_split < len(row) else ""
+            splits.append(numbers.setdefault(split, len(numbers)))
+            yield Listed(name, label)
 
 
-def read_list(file: Path, label_base: int, num_classes: int | None) -> list[Listed]:
+def read_list(file: Path, label_base: int, num_classes: int | None) -> ListedRows:
     """Read a list with a line ``path label``, ``path frames label`` or ``path`` per video; paths may hold spaces.
 
     Which of the three it is holds for the whole file: every line ends in two whole numbers, in one, or none does.
@@ -379,32 +424,42 @@ def read_list(file: Path, label_base: int, num_classes: int | None) -> list[List
     Raises:
         ValueError: the list is empty, some lines lack a label, or a label is out of range.
     """
-    with file.open(encoding="utf-8-sig", errors="surrogateescape") as stream:
-        lines = [(number, line.strip()) for number, line in enumerate(stream, 1) if line.strip()]
-    if not lines:
-        raise ValueError(f"{file}: is empty; give a list with a line `path label` per video")
-    parted = [_part_number(line) for _, line in lines]
-    if not any(parted):
-        return [Listed(_unquoted(line), None) for _, line in lines]
-    rows = []
-    for (number, line), parts in zip(lines, parted, strict=True):
-        if parts is None:
-            raise ValueError(f"{file}:{number}: `{line}` has no label, others have; give all lines one or none")
-        rows.append((number, *parts))
-    framed = [_part_number(name) for _, name, _ in rows]
-    if all(framed):
-        rows = [(number, parts[0], label) for (number, _, label), parts in zip(rows, framed, strict=True) if parts]
+    names, labels = Texts(), array("q")
     top = None if num_classes is None else label_base + num_classes - 1
-    for number, _, label in rows:
-        if label < label_base or (top is not None and label > top):
-            raise ValueError(
-                f"{file}:{number}: label {label} is out of range {label_base} to {'the last' if top is None else top};"
-                f" set label_base (now {label_base}) and num_classes, or correct the line"
-            )
-    present = {label for _, _, label in rows}
+    bare: str | None = None
+    outside: str | None = None
+    framed = True
+    with file.open(encoding="utf-8-sig", errors="surrogateescape") as stream:
+        for number, line in enumerate(map(str.strip, stream), 1):
+            if not line:
+                continue
+            parts = _part_number(line)
+            if parts is None:
+                bare = bare or f"{file}:{number}: `{line}`"
+                names.append(line)
+                continue
+            name, label = parts
+            if outside is None and (label < label_base or (top is not None and label > top)):
+                outside = f"{file}:{number}: label {label}"
+            framed = framed and _part_number(name) is not None
+            names.append(name)
+            labels.append(label)
+    if not len(names):
+        raise ValueError(f"{file}: is empty; give a list with a line `path label` per video")
+    if not labels:
+        return ListedRows(Listed(_unquoted(line), None) for line in names)
+    if bare is not None:
+        raise ValueError(f"{bare} has no label, others have; give all lines one or none")
+    if outside is not None:
+        raise ValueError(
+            f"{outside} is out of range {label_base} to {'the last' if top is None else top};"
+            f" set label_base (now {label_base}) and num_classes, or correct the line"
+        )
+    present = set(labels)
     if label_base == 0 and min(present) == 1 and len(present) == max(present) and len(present) in SIZES:
         raise ValueError(f"{file}: labels run from 1 to {max(present)}; set label_base=1")
-    return [Listed(_unquoted(name), label - label_base) for _, name, label in rows]
+    paths = (parts[0] for name in names if (parts := _part_number(name))) if framed else names
+    return ListedRows(Listed(_unquoted(path), label - label_base) for path, label in zip(paths, labels, strict=True))
 
 
 def _part_number(text: str) -> tuple[str, int] | None:

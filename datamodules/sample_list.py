@@ -2,14 +2,17 @@
 
 import copy
 import os
+import sys
 from array import array
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
 import torch
 from torch import Tensor
 
+# Of names of files, as in os.fsencode, which takes twice as long.
+ENCODING, ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 VIDEO_SUFFIXES = frozenset(
     (".avi", ".mp4", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts")
 )
@@ -55,6 +58,36 @@ def _videos_below(folder: str, prefix: str, suffixes: Collection[str], seen: set
             yield prefix + entry.name
 
 
+class Texts(Sequence[str]):
+    """Strings in one array of bytes: 8 bytes each beside their text, where a list takes 57, and no garbage to collect.
+
+    Args:
+        texts: the first ones.
+    """
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        self.text, self.ends = bytearray(), array("q", [0])
+        for text in texts:
+            self.append(text)
+
+    def append(self, text: str) -> None:
+        """Put a string at the end."""
+        self.text += text.encode(ENCODING, ERRORS)
+        self.ends.append(len(self.text))
+
+    def __len__(self) -> int:
+        """Return the number of strings."""
+        return len(self.ends) - 1
+
+    def __getitem__(self, row: int) -> str:  # type: ignore[override]  # no slices
+        """Return a string by its row, 0 <= row < N."""
+        return self.text[self.ends[row] : self.ends[row + 1]].decode(ENCODING, ERRORS)
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the strings in order."""
+        return map(self.__getitem__, range(len(self)))
+
+
 class SampleList:
     """Paths and labels of N videos in three tensors.
 
@@ -77,13 +110,12 @@ class SampleList:
     def __init__(
         self, samples: Iterable[tuple[str, int]], segments: Iterable[tuple[float, float]] | None = None
     ) -> None:
-        text, ends, labels = bytearray(), array("q", [0]), array("q")
+        paths, labels = Texts(), array("q")
         for path, label in samples:
-            text += os.fsencode(path)
-            ends.append(len(text))
+            paths.append(path)
             labels.append(label)
-        self._text = torch.frombuffer(text, dtype=torch.uint8) if text else torch.empty(0, dtype=torch.uint8)
-        self._ends = torch.frombuffer(ends, dtype=torch.int64)
+        self._text = torch.frombuffer(paths.text, dtype=torch.uint8) if paths.text else torch.empty(0).byte()
+        self._ends = torch.frombuffer(paths.ends, dtype=torch.int64)
         self.labels: Tensor = torch.frombuffer(labels, dtype=torch.int64) if labels else torch.empty(0).long()
         self.bounds = None if segments is None else self._checked(segments)
 

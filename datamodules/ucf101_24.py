@@ -232,7 +232,7 @@ def find_videos(root: Path) -> dict[str, str]:
     pictures = root / "rgb-images"
     if pictures.is_dir():
         return {path.name.casefold(): str(path) for path in sorted(pictures.glob("*/*")) if path.is_dir()}
-    return {stem_of(path).casefold(): str(root / path) for path in VideoFiles(root).paths()}
+    return {stem_of(path).casefold(): str(root / path) for path in VideoFiles(root).paths}
 
 
 def count_frames(path: str) -> int:

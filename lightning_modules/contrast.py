@@ -9,10 +9,9 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from lightning_modules.losses.gather import all_gather, world
+from lightning_modules.losses.gather import exchange, world
 from lightning_modules.losses.key_queue import KeyQueue
 from lightning_modules.reproducible import Reproducible
-from lightning_modules.views.memory import upload
 
 
 class Contrast(Reproducible):
@@ -68,10 +67,7 @@ class Contrast(Reproducible):
         """
         if order is None:
             return encode(rows)
-        rank = world()[0]
-        mine = slice(rank * len(rows), (rank + 1) * len(rows))
-        back = upload(order.argsort()[mine], rows.device)
-        return all_gather(encode(all_gather(rows)[upload(order[mine], rows.device)]))[back]
+        return exchange(encode(exchange(rows, order)), order.argsort())
 
     @staticmethod
     @torch.no_grad()

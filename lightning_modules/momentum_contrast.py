@@ -173,7 +173,7 @@ class MomentumContrast(Contrast):
         keys = all_gather(unit(key))  # (G, D)
         first = world()[0] * len(query)
         others = keys if self.in_batch_negatives else None
-        losses, _ = self.info_nce(query, key, self.queue.keys.clone(), others, first)
+        losses, _ = self.info_nce(query, key, self.queue.snapshot(), others, first)
         loss: Tensor = losses.mean()
         self.stop_unless_finite(loss, batch["path"])
         self.queue.push(keys)

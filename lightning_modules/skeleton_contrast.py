@@ -219,7 +219,7 @@ class SkeletonContrast(Contrast):
         losses, accuracies = [], []
         for query, key in self.pairs:
             others = gathered[key] if self.in_batch_negatives else None
-            losses.append(self.info_nce(queries[query], keys[key], self.queue(key).keys.clone(), others, first)[0])
+            losses.append(self.info_nce(queries[query], keys[key], self.queue(key).snapshot(), others, first)[0])
             accuracies.append(self.pair_accuracy(queries[query], gathered[key], first))
         loss = torch.stack(losses).sum(0).mean()
         self.stop_unless_finite(loss, batch["name"])

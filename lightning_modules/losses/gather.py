@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+from lightning_modules.views.memory import upload
+
 
 def world() -> tuple[int, int]:
     """This process' rank and the number of processes: (0, 1) when not distributed."""
@@ -35,6 +37,37 @@ def all_gather(rows: Tensor) -> Tensor:
     parts = [torch.empty_like(padded) for _ in range(size)]
     distributed.all_gather(parts, padded)
     return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
+
+
+@torch.no_grad()
+def exchange(rows: Tensor, order: Tensor) -> Tensor:
+    """Deal the rows of all ranks out anew; no gradient flows.
+
+    A rank sends and receives its own number of rows, however many ranks there are: gathered, the clips of a global
+    batch would fill each of them.
+
+    Args:
+        rows: (B, ...), B the same on every rank.
+        order: int64 (G,) on the CPU, a permutation of the global batch's rows, the same on every rank.
+
+    Returns:
+        (B, ...), rank r's being the rows ``order[r * B : (r + 1) * B]`` of the global batch.
+    """
+    rank, size = world()
+    order = order.reshape(size, -1)
+    if size == 1:
+        return rows[upload(order[0], rows.device)]
+    source = order // len(rows)
+    sent = [to[frm == rank] - rank * len(rows) for to, frm in zip(order, source, strict=True)]
+    received = torch.empty(rows.shape, dtype=rows.dtype, device=rows.device)
+    distributed.all_to_all_single(
+        received,
+        rows[upload(torch.cat(sent), rows.device)].contiguous(),
+        torch.bincount(source[rank], minlength=size).tolist(),
+        [len(part) for part in sent],
+    )
+    by_source = source[rank].argsort(stable=True)  # the places of what came, in the order in which it came
+    return received[upload(by_source.argsort(), rows.device)]
 
 
 def gather_dicts(own: dict[Any, Any]) -> dict[Any, Any]:

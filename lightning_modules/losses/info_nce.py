@@ -45,6 +45,6 @@ class InfoNCE(nn.Module):
                 rows = torch.arange(len(query), device=query.device)
                 against[rows, rows + first] = -torch.inf
                 columns.append(against)
-            logits = torch.cat(columns, dim=1) / self.temperature
+            logits = torch.cat(columns, dim=1).div_(self.temperature)  # the largest tensor here: once is enough
             target = logits.new_zeros(len(logits), dtype=torch.long)
             return functional.cross_entropy(logits, target, reduction="none"), logits

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightning_modules.views.memory import copy
+
 
 class KeyQueue(nn.Module):
     """Ring of the latest keys. All state is persistent and changed in place, so a resumed run goes on with it.
@@ -40,6 +42,10 @@ class KeyQueue(nn.Module):
             rows = (self.count + (pushed - len(kept)) + torch.arange(len(kept), device=keys.device)) % size
             self.keys.index_copy_(0, rows, kept)
         self.count += pushed
+
+    def snapshot(self) -> Tensor:
+        """Return a copy of the keys, (K, D): a backward pass may need them after the next ones were pushed."""
+        return copy(self.keys)
 
     @property
     def filled(self) -> Tensor:

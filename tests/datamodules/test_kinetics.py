@@ -1,4 +1,5 @@
 import logging
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -287,3 +288,31 @@ def test_a_bad_row_of_a_csv_is_named(line: str, tmp_path: Path) -> None:
     (tmp_path / "val.csv").write_text(f"{HEADER}zumba,aaaaaaaaaaa,0,10,val,0\n\n{line}\n")
     with pytest.raises(ValueError, match=r"val.csv:4: `.*` has no label or no whole seconds; mend or remove the line"):
         read_csv(tmp_path / "val.csv", "val")
+
+
+def test_a_row_of_a_list_takes_few_bytes(tmp_path: Path) -> None:
+    names = [f"class {row % 7}/{row:011d}_000001_000011" for row in range(2000)]
+    touch(tmp_path, *(f"train/{name}.mp4" for name in names))
+    rows = (f"{name.partition('/')[0]},{name[8:19]},1,11,train,0\n" for name in names)
+    (tmp_path / "train.csv").write_text(HEADER + "".join(rows))
+    (tmp_path / "train.txt").write_text("".join(f"{name} {row % 7}\n" for row, name in enumerate(names)))
+    VideoIndex(tmp_path), read_csv(tmp_path / "train.csv", "train")  # what is loaded once
+    kept = []
+    for make in (
+        lambda: VideoIndex(tmp_path),
+        lambda: read_csv(tmp_path / "train.csv", "train"),
+        lambda: read_list(tmp_path / "train.txt", 0, 7),
+    ):
+        tracemalloc.start()
+        kept.append(make())
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert held / len(names) < 120  # Python's strings, tuples and lists would take 200 to 500
+    assert [row.name for row in kept[1]] == [row.name for row in kept[2]] == names
+
+
+def test_long_numbers_are_names(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1 12345678901234567890.mp4", "a/2 12345678901234567890.mp4")
+    (tmp_path / "list.txt").write_text("1 12345678901234567890\n2 12345678901234567890\n")
+    data = made(tmp_path, train_list="list.txt")
+    assert [data.train_samples.label(row) for row in range(2)] == [0, 0]  # the folder's class

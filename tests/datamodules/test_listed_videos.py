@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.listed_videos import ListedVideo, ListedVideoDataModule, VideoFiles
+from datamodules.listed_videos import ListedVideo, ListedVideoDataModule, PathIndex, VideoFiles
+from datamodules.sample_list import Texts
 from tests.fakes import write_video
 from tests.listed_fakes import fails, report, rows, touch
 
@@ -52,6 +53,23 @@ def test_the_file_name_decides_then_folders_then_the_extension(tmp_path: Path) -
     assert files.find("Twice.mp4") is None
     assert files.find("dots.in.name") == "dots.in.name.mkv"
     assert files.find("dots.in") is None
+
+
+def test_texts_and_their_index_hold_any_name() -> None:
+    class Colliding(str):
+        """A key whose hash is that of others."""
+
+        def __hash__(self) -> int:
+            return len(self)
+
+    names = ["a/bc.mp4", "", "ä/\udcff.avi", "b/bd.mp4", "c/bc.mkv"]
+    texts = Texts(names)
+    assert list(texts) == names
+    assert len(texts) == 5
+    index = PathIndex(texts, lambda path: Colliding(path.rpartition("/")[2][:2]) if path else None)
+    assert index.find(Colliding("bc")) == ["a/bc.mp4", "c/bc.mkv"]
+    assert index.find(Colliding("bd")) == ["b/bd.mp4"]
+    assert index.find(Colliding("be")) == index.find(Colliding("none")) == []
 
 
 def test_segments_of_found_videos_stay_with_them(tmp_path: Path) -> None:

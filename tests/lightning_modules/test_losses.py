@@ -1,10 +1,12 @@
 """InfoNCE and the queue, against plain NumPy and by hand."""
 
 import numpy as np
+import process_fakes
 import pytest
 import torch
 from torch.nn import functional
 
+from lightning_modules.losses.gather import exchange
 from lightning_modules.losses.info_nce import InfoNCE
 from lightning_modules.losses.key_queue import KeyQueue
 
@@ -105,3 +107,23 @@ def test_queue_starts_with_unit_vectors_and_survives_saving():
 def test_negative_queue_size_is_refused():
     with pytest.raises(ValueError, match="must not be negative"):
         KeyQueue(-1)
+
+
+def test_rows_are_dealt_out_over_three_processes(tmp_path):
+    whole = torch.randint(0, 256, (12, 2, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(exchange(whole, order), whole[order])
+
+    def deal():
+        torch.distributed.init_process_group("gloo")
+        rank = torch.distributed.get_rank()
+        dealt = exchange(whole[4 * rank : 4 * rank + 4], order)
+        back = exchange(dealt.transpose(1, 2).float(), order.argsort()).transpose(1, 2)
+        torch.save((dealt, back), tmp_path / f"{rank}.pt")
+        return 0
+
+    codes = process_fakes.run(process_fakes.torchrun(1, 3), deal, tmp_path / "errors")
+    assert codes == [0, 0, 0], (tmp_path / "errors").read_text()
+    parts = [torch.load(tmp_path / f"{rank}.pt") for rank in range(3)]
+    assert torch.equal(torch.cat([dealt for dealt, _ in parts]), whole[order])
+    assert torch.equal(torch.cat([back for _, back in parts]), whole.float())
