@@ -1,13 +1,12 @@
 """Clips decoded per second on one core: this project's reader against plain ways to decode.
 
-``python benchmarks/decode.py [VIDEO...]`` prints a markdown table per video. Without a video it writes one: 10 seconds
+``python -m benchmarks.decode [VIDEO...]`` makes a table per video. Without a video it writes one: 10 seconds
 of 340x256 H.264 at 30 frames per second, moving texture with grain, encoded as Kinetics copies usually are.
 The variants take turns, clip by clip, on the same random clips, so that other load on the machine hits all alike.
 """
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,12 +18,12 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # runs from a checkout too
-
+from benchmarks.record import record
 from datamodules.readers.video import VideoReader
 from datamodules.sampling.clips import ClipSampler
 
 SHORT_SIDE = 128
+TORCHCODEC = "torchcodec, exact seek, torch resize"
 
 Decoder = Callable[[Path, np.ndarray], np.ndarray]
 
@@ -121,16 +120,18 @@ def measure(path: Path, decoders: dict[str, Decoder], num_clips: int) -> dict[st
     return seconds
 
 
-def report(path: Path, seconds: dict[str, list[float]]) -> None:
-    """Prints a markdown table."""
+def rows(seconds: dict[str, list[float]]) -> list[dict[str, object]]:
+    """The table of a video; the last column is the median of ratios to ours."""
     ours = next(iter(seconds.values()))
-    with VideoReader(path) as video:
-        print(f"\n{path.name}: {video.num_frames} frames, {video.fps:.2f} fps, {len(ours)} clips\n")
-    print("| decoder | median ms/clip | clips/s per core | time, ours = 1 (median of ratios) |")
-    print("|---|---|---|---|")
-    for name, values in seconds.items():
-        ratio = statistics.median(value / own for value, own in zip(values, ours, strict=True))
-        print(f"| {name} | {1e3 * statistics.median(values):.1f} | {len(values) / sum(values):.1f} | {ratio:.2f} |")
+    return [
+        {
+            "way": name,
+            "ms a clip": 1e3 * statistics.median(values),
+            "clips/s": len(values) / sum(values),
+            "time, ours = 1": statistics.median(value / own for value, own in zip(values, ours, strict=True)),
+        }
+        for name, values in seconds.items()
+    ]
 
 
 def main() -> None:
@@ -149,14 +150,17 @@ def main() -> None:
     if isinstance(torchcodec, str):
         print(f"torchcodec left out: {torchcodec}")
     else:
-        decoders["torchcodec, exact seek, torch resize"] = torchcodec
+        decoders[TORCHCODEC] = torchcodec
     with tempfile.TemporaryDirectory() as folder:
         videos = arguments.videos
         if not videos:
             videos = [Path(folder) / "texture.mp4"]
             write_texture(videos[0])
-        for path in videos:
-            report(path, measure(path, decoders, arguments.clips))
+        tables = {path.name: rows(measure(path, decoders, arguments.clips)) for path in videos}
+        if TORCHCODEC not in decoders:
+            for table in tables.values():
+                table.append({"way": TORCHCODEC, "ms a clip": "not measured"})
+    record("decode_files" if arguments.videos else "decode", tables, seed=0)
 
 
 if __name__ == "__main__":

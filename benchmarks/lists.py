@@ -1,21 +1,19 @@
 """Seconds from an official list to the samples of a data module, for lists as long as that of Kinetics-400.
 
-``python benchmarks/lists.py [--rows N]`` writes N empty video files in 400 class folders, with an official CSV and a
-list file, and prints a markdown table: the least of a few runs, in seconds of processor time, so that other load on the
+``python -m benchmarks.lists [--rows N]`` writes N empty video files in 400 class folders, with an official CSV and a
+list file, and makes a table: the least of a few runs, in seconds of processor time, so that other load on the
 machine does not count.
 """
 
 import argparse
 import random
 import string
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # runs from a checkout too
-
+from benchmarks.record import record
 from datamodules import KineticsDataModule
 from datamodules.kinetics import COLUMNS, VideoIndex, read_csv, read_list
 from datamodules.sample_list import SampleList
@@ -51,7 +49,7 @@ def seconds(work: Callable[[], object], rounds: int) -> float:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=240_000)
     parser.add_argument("--rounds", type=int, default=3)
@@ -71,9 +69,11 @@ def main() -> None:
                 root, train_list="train.csv", samples=1000
             ).setup("fit"),
         }
-        print(f"| {arguments.rows:,} videos | seconds |\n|---|---|")
-        for name, run in work.items():
-            print(f"| {name} | {seconds(run, arguments.rounds):.2f} |")
+        rows: list[dict[str, object]] = [
+            {"work": name, "videos": arguments.rows, "seconds": seconds(run, arguments.rounds)}
+            for name, run in work.items()
+        ]
+    record("lists", {"work": rows}, seed=0)
 
 
 if __name__ == "__main__":

@@ -1,30 +1,23 @@
 """Clips decoded per second on one core: original videos against what ``lightning prepare videos`` makes of them.
 
-``python benchmarks/prepared.py [VIDEO...]`` prints a markdown table: bytes, seconds of preparing, and clips a second,
+``python -m benchmarks.prepared [VIDEO...]`` makes a table: bytes, seconds of preparing, and clips a second,
 by the same reader on the same random clips. Without a video it writes the one of ``decode.py``. Original and copy take
 turns, clip by clip, and processor time counts, so that other load on the machine tells little.
 """
 
 import argparse
-import platform
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-import av
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # runs from a checkout too
-
-from decode import decode_with_reader, write_texture
-
+from benchmarks.decode import decode_with_reader, write_texture
+from benchmarks.record import record
 from datamodules.prepare_videos import prepare_videos
 from datamodules.readers.video import VideoReader
 from datamodules.sampling.clips import ClipSampler
-
-COLUMNS = ("video", "MB", "prepared MB", "s to prepare", "clips/s", "prepared clips/s", "ratio")
 
 
 def decode(path: Path, copy: Path, num_clips: int) -> tuple[list[float], list[float]]:
@@ -43,7 +36,7 @@ def decode(path: Path, copy: Path, num_clips: int) -> tuple[list[float], list[fl
     return seconds
 
 
-def row(path: Path, folder: Path, num_clips: int) -> list[str]:
+def row(path: Path, folder: Path, num_clips: int) -> dict[str, object]:
     """Measure a video; returns its row of the table."""
     raw, small = folder / "raw", folder / "small"
     raw.mkdir(parents=True)
@@ -55,9 +48,15 @@ def row(path: Path, folder: Path, num_clips: int) -> list[str]:
     ratio = statistics.median(one / other for one, other in zip(original, prepared, strict=True))
     with VideoReader(path) as video:
         what = f"{path.name}, {video.width}x{video.height}, {video.num_frames} frames"
-    sizes = [f"{file.stat().st_size / 1e6:.2f}" for file in (path, small / path.name)]
-    rates = [f"{len(values) / sum(values):.0f}" for values in (original, prepared)]
-    return [what, *sizes, f"{preparing:.2f}", *rates, f"{ratio:.1f}"]
+    return {
+        "video": what,
+        "MB": path.stat().st_size / 1e6,
+        "prepared MB": (small / path.name).stat().st_size / 1e6,
+        "s to prepare": preparing,
+        "clips/s": len(original) / sum(original),
+        "prepared clips/s": len(prepared) / sum(prepared),
+        "ratio": ratio,
+    }
 
 
 def main() -> None:
@@ -67,15 +66,13 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=40, help="clips per video")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{platform.machine()}, torch {torch.__version__}, PyAV {av.__version__}, seed 0\n")
-    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
     with tempfile.TemporaryDirectory() as folder:
         videos = arguments.videos
         if not videos:
             videos = [Path(folder) / "texture.mp4"]
             write_texture(videos[0])
-        for number, path in enumerate(videos):
-            print(f"| {' | '.join(row(path, Path(folder) / str(number), arguments.clips))} |", flush=True)
+        rows = [row(path, Path(folder) / str(number), arguments.clips) for number, path in enumerate(videos)]
+    record("prepared", {"videos": rows}, seed=0)
 
 
 if __name__ == "__main__":

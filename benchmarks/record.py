@@ -55,8 +55,9 @@ def command() -> str:
     """The command line of this process, with files named without their folders."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     program = f"-m {spec.name}" if spec else Path(sys.argv[0]).name
-    words = (word.rpartition("=") for word in sys.argv[1:])
-    return f"python {program} {shlex.join(option + equals + without_folder(value) for option, equals, value in words)}".rstrip()
+    parts = (word.rpartition("=") for word in sys.argv[1:])
+    words = [f"{option}{equals}{without_folder(value)}" for option, equals, value in parts]
+    return f"python {program} {shlex.join(words)}".rstrip()
 
 
 def without_folder(word: str) -> str:
@@ -109,7 +110,8 @@ def circumstances(kept: Mapping) -> str:
     if machine.get("gpu"):
         parts.append(machine["gpu"])
     if machine.get("cpu"):
-        parts.append(f"{machine['cores']} cores of {machine['cpu']}, {machine['threads']} threads")
+        threads = f"{machine['threads']} thread{'s' * (machine['threads'] != 1)}"
+        parts.append(f"{machine['cores']} cores of {machine['cpu']}, {threads}")
     if machine.get("load_average") is not None:
         parts.append(f"load average {machine['load_average']:.1f} at the start")
     parts.append(f"torch {versions['torch']}")

@@ -2,17 +2,16 @@
 
 Whole steps of a Trainer on uint8 clips in memory (16 frames, 112 x 112, two tubelets, non-linear motion and rotation):
 views, query forward and backward, keys, loss, optimizer, momentum update, queue. The settings are those of
-``tubelet_mini_kinetics.yaml``. Prints a markdown table: mean step, pairs per second, the share of the step that the
+``tubelet_mini_kinetics.yaml``. Makes a table: mean step, pairs per second, the share of the step that the
 views and their normalisation take when they run alone, and the arithmetic rate at 323.5 GFLOP a pair.
 
-    python benchmarks/training.py --batch_size 4 --steps 3
-    python benchmarks/training.py --device cuda --batch_size 128 --steps 30
+    python -m benchmarks.training --batch_size 4 --steps 3
+    python -m benchmarks.training --device cuda --batch_size 128 --steps 30
 """
 
 import argparse
 import itertools
 import logging
-import os
 import tempfile
 import time
 import warnings
@@ -22,8 +21,9 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader, IterableDataset
-from turns import measure
 
+from benchmarks.record import record
+from benchmarks.turns import measure
 from datamodules.batch import ClipBatch
 from lightning_modules import TubeletContrast
 from lightning_modules.networks import R2Plus1D
@@ -74,7 +74,10 @@ class Stopwatch(Callback):
         return (self.times[self.warmup + self.steps] - self.times[self.warmup]) / self.steps
 
 
-def row(device: str, precision: Any, channels_last: bool, compiled: bool, batch_size: int, steps: int) -> str:  # noqa: ANN401
+Row = dict[str, object]
+
+
+def row(device: str, precision: Any, channels_last: bool, compiled: bool, batch_size: int, steps: int) -> Row:  # noqa: ANN401
     """Train for a few steps and return one row of the table."""
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     warmup = 3 if device == "cuda" or compiled else 1
@@ -107,14 +110,26 @@ def row(device: str, precision: Any, channels_last: bool, compiled: bool, batch_
     work = {"views": lambda: [model.prepare(view) for view in model.views(clip, model.generator(0))]}
     views = measure(work, steps, wait)["views"]
     rate = batch_size / step
-    return (
-        f"| {precision} | {'on' if channels_last else 'off'} | {'on' if compiled else 'off'} | {1000 * step:,.0f} "
-        f"| {rate:,.2f} | {100 * views / step:.1f} % | {rate * GFLOP_PER_PAIR / 1000:,.2f} |"
-    )
+    return {
+        **setting(precision, channels_last, compiled),
+        "step ms": 1000 * step,
+        "pairs/s": rate,
+        "views alone, % of the step": 100 * views / step,
+        "TFLOP/s": rate * GFLOP_PER_PAIR / 1000,
+    }
+
+
+def setting(precision: object, channels_last: bool, compiled: bool) -> Row:
+    """The first columns of a row."""
+    return {
+        "precision": precision,
+        "channels-last": "on" if channels_last else "off",
+        "compile": "on" if compiled else "off",
+    }
 
 
 def main() -> None:
-    """Print the table, a row as soon as it is known."""
+    """Measure each setting."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--batch_size", type=int, default=4, help="pairs a step")
@@ -126,14 +141,15 @@ def main() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     device = arguments.device
-    name = torch.cuda.get_device_name() if device == "cuda" else f"{os.cpu_count()} CPU cores"
-    threads = "" if device == "cuda" else f", {torch.get_num_threads()} threads"
-    print(f"R(2+1)D-18, {arguments.batch_size} pairs a step, {name}{threads}; torch {torch.__version__}\n")
-    print("| precision | channels-last | compile | step ms | pairs/s | views alone | TFLOP/s |")
-    print("|---|---|---|---|---|---|---|")
     compilation = {"off": (False,), "on": (True,), "both": (False, True)}[arguments.compile]
-    for setting in itertools.product(arguments.precisions, (False, True), compilation):
-        print(row(device, *setting, arguments.batch_size, arguments.steps), flush=True)
+    rows = []
+    for chosen in itertools.product(arguments.precisions, (False, True), compilation):
+        try:
+            rows.append(row(device, *chosen, arguments.batch_size, arguments.steps))
+        except ValueError as error:  # the loss is not finite
+            rows.append(setting(*chosen) | {"step ms": f"stopped: {str(error).partition(',')[0]}"})
+        print(rows[-1], flush=True)
+    record(f"training_{device}", {"steps": rows}, seed=0)
 
 
 if __name__ == "__main__":
