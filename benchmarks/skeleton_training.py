@@ -2,9 +2,9 @@
 
 Whole steps of a Trainer on sequences of 300 frames: views, queries forward and backward, keys, loss, optimizer,
 momentum update, queues. The settings are those of ``skeleton_contrast/ntu60_xview.yaml``. The data either stay on the
-device (``kept``), or come through the data module's loader from a prepared folder (``loader``). Makes a
-table: mean step, sequences per second, and the arithmetic rate with its share of ``--peak``. The operations of a
-sequence are counted first, by torch's FlopCounterMode.
+device (``kept``), or come through the data module's loader from a prepared folder (``loader``). Makes a table: mean
+step, sequences per second, and the arithmetic rate with its share of ``--peak``. The operations of a sequence are
+counted first, by torch's FlopCounterMode.
 
     python -m benchmarks.skeleton_training --batch_size 4 --steps 3
     python -m benchmarks.skeleton_training --device cuda --batch_size 64 --steps 50 --peak 790 --compile both

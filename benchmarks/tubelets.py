@@ -196,7 +196,7 @@ def crop(clips: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", help="of our side; the reference runs on the CPU")
     parser.add_argument("--batch_size", type=int, default=32, help="pairs at once")
