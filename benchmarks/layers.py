@@ -280,7 +280,11 @@ def main() -> None:
         rows = check(options.device)
     else:
         rows = recurrent(options.batch_size, options.device)
-    record(f"layers_{options.layers}_{options.device}", {options.layers: rows}, seed=0)
+    record(
+        f"layers_{options.layers}_{options.device}",
+        {options.layers: rows},
+        seed=None if options.layers == "convolutions" else 0,
+    )
 
 
 if __name__ == "__main__":
