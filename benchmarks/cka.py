@@ -1,24 +1,23 @@
 """Centred kernel alignment of two networks over 20,000 videos: seconds, and bytes beside the features.
 
-``python benchmarks/cka.py`` prints a markdown table. The features are random, of the sizes of R(2+1)D-18's stem and
+``python -m benchmarks.cka`` makes a table. The features are random, of the sizes of R(2+1)D-18's stem and
 eight blocks after the mean over time and space, drawn minibatch by minibatch; drawing them is not timed. The plain way
 keeps all features in memory, which the minibatches spare, and takes the closed form of each pair of layers from them.
 Each way runs in a process of its own, as memory is what it adds to the process' peak.
 """
 
 import argparse
+import json
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # runs from a checkout too
-
+from benchmarks.record import record
 from lightning_modules.analysis.cka import CenteredKernelAlignment, gram
 
 SIZES = (64, 64, 64, 128, 128, 256, 256, 512, 512)
@@ -67,7 +66,7 @@ def peak() -> int:
 
 
 def main() -> None:
-    """Prints the table."""
+    """Measures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--videos", type=int, default=20_000)
     parser.add_argument("--batch", type=int, default=64)
@@ -78,17 +77,16 @@ def main() -> None:
     if options.way is not None:
         before = peak()
         seconds, values = {"minibatches": minibatches, "at_once": at_once}[options.way](options)
-        diagonal = " ".join(f"{value:.3f}" for value in values.diagonal()[[0, 3, 8]])
-        print(f"| {options.way} | {seconds:.1f} | {(peak() - before) / 2**20:,.0f} | {diagonal} |")
+        diagonal = ", ".join(f"{value:.3f}" for value in values.diagonal()[[0, 3, 8]])
+        row = {"seconds": seconds, "MiB": (peak() - before) / 2**20, "CKA of stem, layer2.0, layer4.1": diagonal}
+        print(json.dumps(row))
         return
-    header = "| way | seconds | MiB | CKA of stem, layer2.0, layer4.1 |\n|---|---|---|---|"
-    print(
-        f"torch {torch.__version__}, {options.threads} threads, {options.videos:,} videos, {len(SIZES)} layers each,",
-        flush=True,
-    )
-    print(f"minibatches of {options.batch}\n\n{header}", flush=True)
-    for way in ("minibatches", "at_once"):
-        subprocess.run([sys.executable, __file__, *sys.argv[1:], "--way", way], check=True)
+    rows = []
+    for way, label in (("minibatches", f"minibatches of {options.batch}, unbiased"), ("at_once", "all at once")):
+        words = [sys.executable, "-m", "benchmarks.cka", *sys.argv[1:], "--way", way]
+        run = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
+        rows.append({"way": label, "videos": options.videos, **json.loads(run.stdout)})
+    record("cka", {"ways": rows}, seed=0)
 
 
 if __name__ == "__main__":

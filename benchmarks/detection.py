@@ -4,8 +4,8 @@ As many actions and videos as PKU-MMD's cross-subject test set has: 132 videos, 
 versions, which go detection by detection in plain Python, take a part of the detections (``--direct``); the table
 gives their time on it, and that of ours on the same part. Both agree, which is checked. On one thread.
 
-    python benchmarks/detection.py
-    python benchmarks/detection.py --device cuda
+    python -m benchmarks.detection
+    python -m benchmarks.detection --device cuda
 """
 
 import argparse
@@ -15,6 +15,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from benchmarks.record import record
 from lightning_modules.metrics.pku_mmd_detection import pku_mmd_scores
 from lightning_modules.metrics.temporal_detection import temporal_detection_map
 from lightning_modules.segments.detections import Actions, Detections
@@ -98,7 +99,7 @@ def timed(work: Callable[[], object], device: str) -> tuple[object, float]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=100_000, help="detections")
     parser.add_argument("--direct", type=int, default=100_000, help="detections for the direct versions")
@@ -113,26 +114,33 @@ def main() -> None:
 
     work = {
         "mAP at 0.5": lambda rows: temporal_detection_map(rows, actions, CLASSES, (0.5,))["map"],
-        "mAP at 0.5, 0.55 .. 0.95": lambda rows: temporal_detection_map(rows, actions, CLASSES, THRESHOLDS)["map"],
-        "PKU-MMD's five": lambda rows: pku_mmd_scores(rows, actions, CLASSES)["ap"],
-        "NMS by class and video": suppress,
-        "NMS, all in one group": lambda rows: nms(rows.segment, rows.score, 0.4),
+        "mAP at 0.5, 0.55 ... 0.95": lambda rows: temporal_detection_map(rows, actions, CLASSES, THRESHOLDS)["map"],
+        "PKU-MMD's five measures": lambda rows: pku_mmd_scores(rows, actions, CLASSES)["ap"],
+        "suppression by class and video": suppress,
+        "suppression, all in one group": lambda rows: nms(rows.segment, rows.score, 0.4),
     }
+    table: dict[str, dict[str, object]] = {}
     for name, run in work.items():
         run(part)
         _, seconds = timed(lambda run=run: run(detections), arguments.device)
-        print(f"{name:<26} {len(detections):>7} detections {seconds:8.2f} s")
+        table[name] = {"work": name, f"{len(detections):,} detections, s": seconds}
     cpu = part.to("cpu"), actions.to("cpu")
     direct, seconds = timed(lambda: direct_map(*cpu), "cpu")
     ours, our_seconds = timed(lambda: float(work["mAP at 0.5"](part)), arguments.device)
     assert abs(direct - ours) < 1e-6, (direct, ours)
-    print(f"{'mAP at 0.5':<26} {len(part):>7} detections {our_seconds:8.2f} s, direct {seconds:.2f} s")
+    table["mAP at 0.5"] |= both(len(part), our_seconds, seconds)
     alone = Detections(part.video * 0, part.window, part.label * 0, part.segment, part.score)
-    for name, rows in (("NMS by class and video", part), ("NMS, all in one group", alone)):
+    for name, rows in (("suppression by class and video", part), ("suppression, all in one group", alone)):
         direct_kept, seconds = timed(lambda rows=rows: direct_nms(rows.to("cpu"), 0.4), "cpu")
         kept, our_seconds = timed(lambda rows=rows: suppress(rows).tolist(), arguments.device)
         assert direct_kept == kept
-        print(f"{name:<26} {len(part):>7} detections {our_seconds:8.2f} s, direct {seconds:.2f} s")
+        table[name] |= both(len(part), our_seconds, seconds)
+    record(f"detection_{arguments.device}", {"work": list(table.values())}, seed=0)
+
+
+def both(count: int, ours: float, direct: float) -> dict[str, object]:
+    """The columns of the direct version, and of ours on the same detections."""
+    return {f"ours on {count:,}, s": ours, f"plain Python on {count:,}, s": direct, "ratio": direct / ours}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A student's epoch with cached against recomputed features of its teacher, and how fast the teacher's are computed.
 
-``python benchmarks/feature_transfer.py`` prints a markdown table. Recomputed means what a training step needs without a
+``python -m benchmarks.feature_transfer`` makes a table. Recomputed means what a training step needs without a
 cache: the clips of each video (one clip for ``clip_to_clip``) read again and passed through the teacher. Videos are
 uncompressed arrays in files, which is kind to recomputing: real ones would have to be decoded again too. All kinds of
 epoch take turns, so that other load on the machine hits all alike; the table has the medians.
@@ -9,7 +9,6 @@ epoch take turns, so that other load on the machine hits all alike; the table ha
 import argparse
 import logging
 import statistics
-import sys
 import tempfile
 import time
 import warnings
@@ -23,8 +22,7 @@ from pytorch_lightning import Callback, LightningDataModule, LightningModule, Tr
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # runs from a checkout too
-
+from benchmarks.record import record
 from datamodules.batch import MultimodalBatch
 from lightning_modules import FeatureTransfer
 from lightning_modules.feature_transfer import Granularity
@@ -171,7 +169,7 @@ def caching(folder: Path, data: Pairs, widths: tuple[int, ...], device: torch.de
 
 
 def main() -> None:
-    """Prints the table."""
+    """Measures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--videos", type=int, default=8)
     parser.add_argument("--clips", type=int, default=5, help="of a video; those of NTU RGB+D have about as many")
@@ -197,16 +195,21 @@ def main() -> None:
             computing.append(caching(folder, data, widths, device))
             for (granularity, cached), values in times.items():
                 values.append(epoch(folder, data, widths, granularity, cached))
-    print(
-        f"3D-ResNet of widths {widths}, {options.videos} videos of {options.clips} clips 3x16x112x112, batches of "
-        f"{options.batch_size}, {device}, {torch.get_num_threads()} threads; torch {torch.__version__}\n"
-    )
-    print("| granularity | epoch s, recomputed | epoch s, cached | ratio |\n|---|---|---|---|")
     medians = {key: statistics.median(values) for key, values in times.items()}
-    for granularity in ("clip_to_clip", "video_to_clip"):
-        recomputed, cached_ = medians[granularity, False], medians[granularity, True]
-        print(f"| {granularity} | {recomputed:.2f} | {cached_:.2f} | {recomputed / cached_:.1f} |")
-    print(f"\nteacher: {options.videos / statistics.median(computing):.2f} videos/s, computed once")
+    rows = [
+        {
+            "granularity": label,
+            "epoch recomputed, s": medians[granularity, False],
+            "epoch cached, s": medians[granularity, True],
+            "ratio": medians[granularity, False] / medians[granularity, True],
+        }
+        for granularity, label in (
+            ("video_to_clip", "video-to-clip, and combined, which needs the same"),
+            ("clip_to_clip", "clip-to-clip"),
+        )
+    ]
+    teacher = [{"work": "teacher's features, once", "videos/s": options.videos / statistics.median(computing)}]
+    record("feature_transfer", {"epochs": rows, "teacher": teacher}, seed=0)
 
 
 if __name__ == "__main__":

@@ -1,32 +1,27 @@
 """Clips per second of fine-tuning R(2+1)D-18 on 32 frames: precision, channels-last and compilation.
 
 Whole steps of a Trainer on uint8 clips in memory (32 frames, 112 x 112), as of ``severe/ucf101.yaml``: flips, colour
-jitter, normalisation, forward, backward, Adam. Prints a markdown table: mean step, clips per second, the share of the
+jitter, normalisation, forward, backward, Adam. Makes a table: mean step, clips per second, the share of the
 step that the views and their normalisation take when they run alone, and the arithmetic rate.
 
-    python benchmarks/finetuning.py --batch_size 2 --steps 3
-    python benchmarks/finetuning.py --device cuda --batch_size 32 --steps 30
+    python -m benchmarks.finetuning --batch_size 2 --steps 3
+    python -m benchmarks.finetuning --device cuda --batch_size 32 --steps 30
 """
 
 import argparse
 import itertools
 import logging
-import os
-import sys
 import tempfile
 import warnings
-from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import Trainer
 from torch.utils.data import DataLoader
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # runs from a checkout too
-
-from training import InMemory, Stopwatch
-from turns import measure
-
+from benchmarks.record import record
+from benchmarks.training import InMemory, Row, Stopwatch, setting
+from benchmarks.turns import measure
 from lightning_modules import ActionRecognition
 from lightning_modules.networks import R2Plus1D
 
@@ -34,7 +29,7 @@ NUM_FRAMES, CLASSES = 32, 101
 GFLOP_PER_CLIP = 484.9  # forward and backward, counted by torch's FlopCounterMode
 
 
-def row(device: str, precision: Any, channels_last: bool, compiled: bool, batch_size: int, steps: int) -> str:  # noqa: ANN401
+def row(device: str, precision: Any, channels_last: bool, compiled: bool, batch_size: int, steps: int) -> Row:  # noqa: ANN401
     """Train for a few steps and return one row of the table."""
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     warmup = 3 if device == "cuda" or compiled else 1
@@ -66,14 +61,17 @@ def row(device: str, precision: Any, channels_last: bool, compiled: bool, batch_
     changes = augmentation.draw(batch_size, 1, model.generator(0))  # type: ignore[call-arg, arg-type]
     views = measure({"views": lambda: augmentation.random(clip, changes)}, steps, wait)["views"]  # type: ignore
     rate = batch_size / step
-    return (
-        f"| {precision} | {'on' if channels_last else 'off'} | {'on' if compiled else 'off'} | {1000 * step:,.0f} "
-        f"| {rate:,.2f} | {100 * views / step:.1f} % | {rate * GFLOP_PER_CLIP / 1000:,.2f} |"
-    )
+    return {
+        **setting(precision, channels_last, compiled),
+        "step ms": 1000 * step,
+        "clips/s": rate,
+        "views alone, % of the step": 100 * views / step,
+        "TFLOP/s": rate * GFLOP_PER_CLIP / 1000,
+    }
 
 
 def main() -> None:
-    """Print the table, a row as soon as it is known."""
+    """Measure each setting."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--batch_size", type=int, default=2, help="clips a step")
@@ -85,14 +83,12 @@ def main() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     device = arguments.device
-    name = torch.cuda.get_device_name() if device == "cuda" else f"{os.cpu_count()} CPU cores"
-    threads = "" if device == "cuda" else f", {torch.get_num_threads()} threads"
-    print(f"R(2+1)D-18, {arguments.batch_size} clips a step, {name}{threads}; torch {torch.__version__}\n")
-    print("| precision | channels-last | compile | step ms | clips/s | views alone | TFLOP/s |")
-    print("|---|---|---|---|---|---|---|")
     compilation = {"off": (False,), "on": (True,), "both": (False, True)}[arguments.compile]
-    for setting in itertools.product(arguments.precisions, (False, True), compilation):
-        print(row(device, *setting, arguments.batch_size, arguments.steps), flush=True)
+    rows = []
+    for chosen in itertools.product(arguments.precisions, (False, True), compilation):
+        rows.append(row(device, *chosen, arguments.batch_size, arguments.steps))
+        print(rows[-1], flush=True)
+    record(f"finetuning_{device}", {"steps": rows}, seed=0)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ As many as AVA 2.2's validation set has: 57,000 given boxes with 80 scores each,
 classes, in 55,000 keyframes. The direct version goes box by box in plain Python and takes some of the keyframes
 (``--direct``); both agree there, which is checked. On one thread.
 
-    python benchmarks/frame_map.py
-    python benchmarks/frame_map.py --device cuda
+    python -m benchmarks.frame_map
+    python -m benchmarks.frame_map --device cuda
 """
 
 import argparse
@@ -14,6 +14,7 @@ import time
 import numpy as np
 import torch
 
+from benchmarks.record import record
 from lightning_modules.metrics.frame_map import Boxes, FrameMAP, ScoredBoxes
 
 KEYFRAMES, GIVEN, ANNOTATED, LABELS, CLASSES = 55_000, 57_000, 58_000, 155_000, 80
@@ -87,7 +88,7 @@ def measured(given: ScoredBoxes, truth: Boxes, device: str) -> tuple[float, floa
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--direct", type=int, default=KEYFRAMES, help="keyframes for the direct version")
     parser.add_argument("--device", default="cpu")
@@ -97,13 +98,19 @@ def main() -> None:
     few = given[given.frame < arguments.direct], truth[truth.frame < arguments.direct]
     measured(*few, arguments.device)
     result, seconds = measured(given, truth, arguments.device)
-    print(f"{len(given):,} boxes x {CLASSES} classes, {len(truth):,} annotated: {seconds:.2f} s, mAP {result:.4f}")
+    whole = {"boxes": len(given), "annotated labels": len(truth), "seconds": seconds, "frame mAP": result}
     ours, seconds = measured(*few, arguments.device)
     start = time.perf_counter()
     direct = direct_map(*few)
     direct_seconds = time.perf_counter() - start
     assert abs(direct - ours) < 1e-4, (direct, ours)
-    print(f"{len(few[0]):,} boxes: {seconds:.2f} s, direct {direct_seconds:.2f} s, mAP {ours:.4f} and {direct:.4f}")
+    part = {"boxes": len(few[0]), "annotated labels": len(few[1])}
+    rows = [
+        {"way": "ours", **whole},
+        {"way": "ours, once more", **part, "seconds": seconds, "frame mAP": ours},
+        {"way": "plain, class by class, box by box", **part, "seconds": direct_seconds, "frame mAP": direct},
+    ]
+    record(f"frame_map_{arguments.device}", {"ways": rows}, seed=0)
 
 
 if __name__ == "__main__":

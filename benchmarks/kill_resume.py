@@ -1,20 +1,18 @@
 """Does a run that ``kill -9`` ended go on as if nothing had happened? Kills at random moments, compares the ends.
 
-``python benchmarks/kill_resume.py [--processes 1 2] [--kills 20] [--seed 0]`` trains embedded tubelet contrast (a
+``python -m benchmarks.kill_resume [--processes 1 2] [--kills 20] [--seed 0]`` trains embedded tubelet contrast (a
 queue, two loading workers, two accumulated batches a step, validation in mid-epoch) undisturbed, then once more for
 each kill: the run is killed at a moment drawn at random within a step, a validation or the writing of a checkpoint, the
 same command is given again, and everything in the last and the best checkpoint is compared bit by bit, as are the
 tables of logged numbers. After some of the kills ``last.ckpt`` is torn by hand, as by a failing disk. On two processes
-(gloo) both are killed, or one, whose death the other has to notice. Prints a markdown table and writes JSON.
+(gloo) both are killed, or one, whose death the other has to notice.
 
 The command runs in forked processes that have imported everything; checkpoints are written slowly, so that kills hit
 every part of the writing.
 """
 
 import argparse
-import json
 import os
-import platform
 import random
 import select
 import shutil
@@ -35,19 +33,19 @@ import torch.utils.tensorboard  # before the fork, once, as all else
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # runs from a checkout too
-
 import cli
 import configs.command  # noqa: F401
+from benchmarks.record import record
 from callbacks.checkpoints import LAST, PREVIOUS, problem_of, step_of
 
 PIPE = "KILL_RESUME_PIPE"
 ARGUMENTS = """fit --config tubelet.yaml --run_dir run --trainer.accelerator cpu --trainer.max_epochs 2
 --trainer.accumulate_grad_batches 2 --trainer.check_val_every_n_epoch 1 --trainer.val_check_interval 0.5
 --trainer.log_every_n_steps 1 --trainer.enable_progress_bar false --trainer.enable_model_summary false
---trainer.callbacks kill_resume.Moments --checkpoint.every_n_train_steps 2 --checkpoint.monitor val/loss
+--trainer.callbacks benchmarks.kill_resume.Moments --checkpoint.every_n_train_steps 2 --checkpoint.monitor val/loss
 --checkpoint.mode min --model.queue_size 40 --data.train_videos 96 --data.val_videos 24
 --data.global_batch_size 16 --data.eval_batch_size 8 --data.num_workers 2""".split()
+EQUAL = "equal"
 KINDS = ("step", "checkpoint", "validation")
 SECONDS_TO_NOTICE = 120.0
 
@@ -297,7 +295,7 @@ def tear(path: Path, draw: random.Random) -> str:
     return f"64 KiB zeroed at {at / len(data):.0%}"
 
 
-def measure(work: Path, processes: int, kills: int, seed: int) -> list[dict[str, Any]]:
+def measure(work: Path, processes: int, kills: int, seed: int) -> list[dict[str, object]]:
     """Train undisturbed, then with a kill each; returns a row a kill."""
     draw = random.Random(f"{seed} {processes}")
     cache = work / "videos"
@@ -331,24 +329,18 @@ def measure(work: Path, processes: int, kills: int, seed: int) -> list[dict[str,
         warned = sum("is torn" in line for line in log.splitlines())
         wrong = list(differences(whole, end_of(folder)))
         row = {
-            "processes": processes,
             "kill": number + 1,
-            "moment": kind,
+            "within": kind,
             "step": event.step,
-            "milliseconds": round(1000 * delay),
+            "after ms": round(1000 * delay),
             "killed": "all" if len(victims) == processes else f"rank {victims[0]}",
-            "noticed_after_s": round(noticed, 1) if len(victims) < processes else None,
-            "found": found,
-            "went_on_from": Path(origins[-1]).name.replace(".ckpt, step", "") if origins else "start",
-            "warnings": warned,
-            "differs": wrong[:5],
+            **({"noticed after s": round(noticed, 1) if len(victims) < processes else None} if processes > 1 else {}),
+            "left behind (steps)": found,
+            "went on from": Path(origins[-1]).name.replace(".ckpt, step", "") if origins else "start",
+            "end": "; ".join(wrong[:5]) or EQUAL,
         }
         rows.append(row)
-        print(
-            f"| {row['kill']} | {kind} | {row['step']} | {row['milliseconds']} | {row['killed']} | {found}"
-            f" | {row['went_on_from']} | {'; '.join(wrong[:3]) or 'equal'} |",
-            flush=True,
-        )
+        print(row, flush=True)
         if is_torn and warned != 1:
             raise RuntimeError(f"{warned} warnings of a torn checkpoint, see {folder}/rank0.log")
         if not wrong:
@@ -357,34 +349,23 @@ def measure(work: Path, processes: int, kills: int, seed: int) -> list[dict[str,
 
 
 def main() -> None:
-    """Kills and prints."""
+    """Kills and compares."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="file to write the rows to")
     parser.add_argument("--work", type=Path, help="folder for the runs; those that differ are left there")
     arguments = parser.parse_args()
-    sys.path.insert(0, str(Path(__file__).parent))  # a config names kill_resume.Moments
     torch.set_num_threads(1)
-    facts = {
-        "torch": torch.__version__,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "seed": arguments.seed,
-        "command": " ".join(["lightning", *ARGUMENTS]),
-    }
-    print(json.dumps(facts))
-    rows = []
+    tables = {}
     with tempfile.TemporaryDirectory() as scratch:
         for processes in arguments.processes:
-            print(f"\n{processes} process{'es' if processes > 1 else ''}\n")
-            print("| kill | within | step | after ms | killed | left behind (steps) | went on from | end |")
-            print("|---|---|---|---|---|---|---|---|")
-            rows += measure(arguments.work or Path(scratch), processes, arguments.kills, arguments.seed)
-    wrong = sum(bool(row["differs"]) for row in rows)
-    print(f"\n{len(rows)} kills, {len(rows) - wrong} ends equal, {wrong} not")
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps({**facts, "rows": rows}, indent=2), encoding="utf-8")
+            title = f"{processes} process{'es' if processes > 1 else ''}"
+            tables[title] = measure(arguments.work or Path(scratch), processes, arguments.kills, arguments.seed)
+    ends = [row["end"] for rows in tables.values() for row in rows]
+    wrong = len(ends) - ends.count(EQUAL)
+    print(f"{len(ends)} kills, {len(ends) - wrong} ends equal, {wrong} not")
+    record("kill_resume", tables, seed=arguments.seed)
     sys.exit(wrong > 0)
 
 

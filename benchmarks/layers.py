@@ -5,8 +5,8 @@
 ``recurrent``: the BiGRU, cell after cell, on two streams, and as a captured graph. All in bf16, channels-last, forward
 and backward. ``check``: that networks compute on a GPU what they compute in float64 on the CPU.
 
-    python benchmarks/layers.py convolutions --batch_size 128
-    python benchmarks/layers.py recurrent --batch_size 64
+    python -m benchmarks.layers convolutions --batch_size 128
+    python -m benchmarks.layers recurrent --batch_size 64
 """
 
 import argparse
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.record import record
 from lightning_modules.cuda_graph import CudaGraph
 from lightning_modules.networks import AGCN, BiGRU, R2Plus1D
 
@@ -48,6 +49,7 @@ CONVOLUTIONS = (
     ("spatial", 512, 1152, 2, 7, 1, 2),
     ("temporal", 1152, 512, 2, 7, 1, 2),
 )
+Rows = list[dict[str, object]]
 FORMS = (("3D", 1), ("3D", 8), ("2D", 1), ("2D", 8), ("2D", 64))
 
 
@@ -104,11 +106,11 @@ def convolution(layer: tuple, form: str, multiple: int, batch_size: int, device:
     )
 
 
-def convolutions(batch_size: int, device: str, shrink: int) -> None:
-    """Print a table of all layers in all forms, and the sums over a network."""
+def convolutions(batch_size: int, device: str, shrink: int) -> Rows:
+    """All layers in all forms, and the sums over a network."""
     names = [f"{form}{'' if multiple == 1 else f' to {multiple}'}" for form, multiple in FORMS]
-    print("| layer | " + " | ".join(f"{name}: forward | backward" for name in names) + " |")
-    print("|---" * (1 + 2 * len(FORMS)) + "|")
+    columns = [f"{name}, {direction} ms" for name in names for direction in ("forward", "backward")]
+    rows: Rows = []
     sums = [0.0] * (2 * len(FORMS))
     for layer in CONVOLUTIONS:
         kind, channels, out_channels, frames, side, stride, count = layer
@@ -120,8 +122,9 @@ def convolutions(batch_size: int, device: str, shrink: int) -> None:
             times += times[-2:] if skip or same else convolution(layer, form, multiple, batch_size, device)
         sums = [total + count * taken for total, taken in zip(sums, times, strict=True)]
         label = f"{kind} {channels}-{out_channels}, {frames} x {side}, stride {stride}, x {count}"
-        print(f"| {label} | " + " | ".join(f"{taken:.3f}" for taken in times) + " |", flush=True)
-    print("| network | " + " | ".join(f"{total:.2f}" for total in sums) + " |")
+        rows.append({"layer": label, **dict(zip(columns, times, strict=True))})
+        print(rows[-1], flush=True)
+    return [*rows, {"layer": "network", **dict(zip(columns, sums, strict=True))}]
 
 
 class OnTwoStreams(nn.Module):
@@ -161,8 +164,8 @@ class Features(nn.Module):
         return outputs
 
 
-def recurrent(batch_size: int, device: str) -> None:
-    """Print a table of the forms of the BiGRU."""
+def recurrent(batch_size: int, device: str) -> Rows:
+    """The forms of the BiGRU."""
     torch.manual_seed(0)
     frames = torch.randn((batch_size, 64, 150), device=device)
     published = Features(BiGRU().encoder["gru"].to(device))
@@ -178,8 +181,7 @@ def recurrent(batch_size: int, device: str) -> None:
         forms["graph, autocast"] = True, lambda: CudaGraph(published, frames)
         forms["graph, bf16"] = False, lambda: CudaGraph(in_bf16, frames.bfloat16())
         forms["graph, two streams, bf16"] = False, lambda: CudaGraph(on_two, frames.bfloat16())
-    print(f"| {batch_size} sequences | output | forward ms | forward and backward ms | its launching ms |")
-    print("|---|---|---|---|---|")
+    rows: Rows = []
     for name, (autocast, form) in forms.items():
         try:
             with torch.autocast(device, dtype=torch.bfloat16, enabled=autocast, cache_enabled=False):
@@ -202,9 +204,11 @@ def recurrent(batch_size: int, device: str) -> None:
                 both()
                 launching = 1000 * (time.perf_counter() - began)
         except Exception as error:
-            print(f"| {name} | {str(error).splitlines()[0][:150]} | | | |", flush=True)
+            rows.append({"form": name, "output": f"failed: {str(error).splitlines()[0][:150]}"})
             continue
-        print(f"| {name} | {kind} | {ahead:.2f} | {whole:.2f} | {launching:.2f} |", flush=True)
+        times = {"forward ms": ahead, "forward and backward ms": whole, "its launching ms": launching}
+        rows.append({"form": name, "sequences": batch_size, "output": kind, **times})
+    return rows
 
 
 def difference(one: Tensor, other: Tensor) -> float:
@@ -213,8 +217,8 @@ def difference(one: Tensor, other: Tensor) -> float:
     return float((one - other).norm() / other.norm())
 
 
-def check(device: str) -> None:
-    """Print how far networks on the device are from themselves in float64 on the CPU: features and gradients."""
+def check(device: str) -> Rows:
+    """How far networks on the device are from themselves in float64 on the CPU: features and gradients."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.manual_seed(0)
     clip = torch.randn(4, 3, 8, 32, 32)
@@ -226,7 +230,7 @@ def check(device: str) -> None:
         "BiGRU": (BiGRU(256), skeleton),
         "BiGRU, graph": (BiGRU(256), skeleton),
     }
-    print("| network | type | features | gradients, largest | statistics, absolute |\n|---|---|---|---|---|")
+    rows: Rows = []
     for name, (network, input) in networks.items():
         exact = copy.deepcopy(network).double()
         weights = torch.randn(network.feature_dim)
@@ -249,15 +253,20 @@ def check(device: str) -> None:
                 for buffer, other in zip(module.buffers(), exact.buffers(), strict=True)
                 if buffer.is_floating_point()
             ]
-            print(
-                f"| {name} | {precision} | {difference(output, expected):.1e} | {max(gradients):.1e} "
-                f"| {max(buffers, default=0.0):.1e} |",
-                flush=True,
+            rows.append(
+                {
+                    "network": name,
+                    "type": str(precision),
+                    "features": difference(output, expected),
+                    "gradients, largest": max(gradients),
+                    "statistics, absolute": max(buffers, default=0.0),
+                }
             )
+    return rows
 
 
 def main() -> None:
-    """Print the table asked for."""
+    """Make the table asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("layers", choices=("convolutions", "recurrent", "check"))
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
@@ -266,11 +275,16 @@ def main() -> None:
     options = parser.parse_args()
     torch.backends.cudnn.benchmark = True
     if options.layers == "convolutions":
-        convolutions(options.batch_size, options.device, options.shrink)
+        rows = convolutions(options.batch_size, options.device, options.shrink)
     elif options.layers == "check":
-        check(options.device)
+        rows = check(options.device)
     else:
-        recurrent(options.batch_size, options.device)
+        rows = recurrent(options.batch_size, options.device)
+    record(
+        f"layers_{options.layers}_{options.device}",
+        {options.layers: rows},
+        seed=None if options.layers == "convolutions" else 0,
+    )
 
 
 if __name__ == "__main__":

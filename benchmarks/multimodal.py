@@ -1,12 +1,11 @@
 """Samples of colour, depth and skeleton read per second on one core, and frames of optical flow computed.
 
-``python benchmarks/multimodal.py [--root NTU]`` prints markdown tables: of NTU RGB+D where its folder is given, else of
+``python -m benchmarks.multimodal [--root NTU]`` makes tables: of NTU RGB+D where its folder is given, else of
 the embedded recordings (64x48) and of one sample in the real sizes (1920x1080 H.264, 512x424 PNGs).
 """
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 import zlib
@@ -17,9 +16,9 @@ import cv2
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # runs from a checkout too
-
-from datamodules.body_renderer import Light, record
+from benchmarks.record import record
+from datamodules import body_renderer
+from datamodules.body_renderer import Light
 from datamodules.depth_camera import cameras, film
 from datamodules.multimodal_files import Modality
 from datamodules.ntu_multimodal import SKELETON_FOLDER, NTUMultimodalDataModule
@@ -49,7 +48,9 @@ def write_real_sizes(root: Path) -> None:
     bodies, clothes = CONTENT._replace(fps=30).perform(name)
     rng = np.random.default_rng(0)
     camera = cameras(name.setup)[1]
-    seen = record(bodies, clothes, Room.draw(rng), Light.draw(rng), camera, Lens(424, 512), rng, oversampling=1)
+    seen = body_renderer.record(
+        bodies, clothes, Room.draw(rng), Light.draw(rng), camera, Lens(424, 512), rng, oversampling=1
+    )
     for folder in (RGB_FOLDER, SKELETON_FOLDER, DEPTH_FOLDERS["masked"]):
         (root / folder).mkdir(parents=True)
     large = np.stack([cv2.resize(frame, (1920, 1080)) for frame in seen.rgb])
@@ -65,14 +66,11 @@ def folders(root: Path | None, folder: Path) -> Iterator[tuple[str, Path, tuple[
         A title, the folder, and the size that pictures are brought to.
     """
     if root is not None:
-        yield str(root), root, (128, 171)
+        yield "NTU RGB+D", root, (128, 171)
         return
     (folder / "small").mkdir()
     performances = list(CONTENT.performances())
-    start = time.perf_counter()
     write_performances(CONTENT, performances, folder / "small")
-    samples = 3 * len(performances)
-    print(f"written: {samples / (time.perf_counter() - start):.1f} embedded samples/s on all cores\n")
     yield "embedded, 64x48", folder / "small", (48, 64)
     write_real_sizes(folder / "large")
     yield "real sizes", folder / "large", (128, 171)
@@ -96,18 +94,19 @@ def milliseconds(root: Path, modalities: tuple[Modality, ...], size: tuple[int, 
 
 
 def main() -> None:
-    """Prints the tables."""
+    """Measures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, help="folder of NTU RGB+D")
     parser.add_argument("--draws", type=int, default=60, help="samples read per choice of modalities")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    samples: dict[str, dict[str, object]] = {" + ".join(modalities): {} for modalities in CHOICES}
+    flow = []
     with tempfile.TemporaryDirectory() as folder:
         for title, root, size in folders(options.root, Path(folder)):
-            print(f"{title}\n\n| modalities | ms/sample | samples/s per core |\n|---|---|---|")
             for modalities in CHOICES:
                 cost = milliseconds(root, modalities, size, Path(folder) / f"prepared-{root.name}", options.draws)
-                print(f"| {' + '.join(modalities)} | {cost:.2f} | {1e3 / cost:.0f} |")
+                samples[" + ".join(modalities)] |= {f"{title}, ms": cost, f"{title}, samples/s": 1e3 / cost}
             video = next(root.rglob("*_rgb.*"))
             with VideoReader(video) as reader:
                 frames = reader.read(np.arange(min(reader.num_frames, 32)), min(size))
@@ -117,8 +116,10 @@ def main() -> None:
             packed = len(zlib.compress(records.tobytes())) / records.nbytes
             height, width = frames.shape[1:3]
             kilobytes = records.nbytes / len(records) / 1e3
-            print(f"\nDIS flow at {width}x{height}: {rate:.0f} frames/s per core,")
-            print(f"{kilobytes:.1f} kB a frame ({100 * packed:.0f} % of it by zlib)\n")
+            size_of_flow = {"flow": f"DIS, {width}x{height}", "frames/s": rate, "kB a frame": kilobytes}
+            flow.append(size_of_flow | {"of it by zlib, %": 100 * packed})
+    rows = [{"modalities": modalities, **row} for modalities, row in samples.items()]
+    record("multimodal", {"samples": rows, "flow": flow}, seed=0)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Exact nearest neighbours of NTU-60 cross-subject in seconds and bytes, against two plain ways.
 
-``python benchmarks/nearest_neighbours.py`` prints a markdown table for a bank of 40,091 and 16,487 queries of 2,048
+``python -m benchmarks.nearest_neighbours`` makes a table for a bank of 40,091 and 16,487 queries of 2,048
 random numbers. The plain ways, one query after the other and SciPy's ``cdist``, take a sample of the queries and are
 scaled to all of them. Memory is what ours adds to the process' peak.
 """
@@ -10,7 +10,6 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,7 @@ import torch
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # runs from a checkout too
-
+from benchmarks.record import record
 from lightning_modules.metrics.nearest_neighbours import nearest_neighbours
 
 
@@ -54,7 +52,7 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def main() -> None:
-    """Prints the table."""
+    """Measures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bank", type=int, default=40_091)
     parser.add_argument("--queries", type=int, default=16_487)
@@ -69,15 +67,11 @@ def main() -> None:
     bank = torch.randn(options.bank, options.feature_dim, generator=generator)
     queries = torch.randn(options.queries, options.feature_dim, generator=generator)
     operations = 2 * options.bank * options.queries * options.feature_dim
-    print(
-        f"torch {torch.__version__}, {options.threads} threads, bank {options.bank:,}, queries {options.queries:,}, "
-        f"{options.feature_dim} numbers each, k = {options.k}\n"
-    )
     before = peak()
     seconds, nearest = timed(lambda: nearest_neighbours(bank, queries, options.k, options.max_bytes)[0])
     memory = (peak() - before) / 2**20
-    print("| way | seconds | GFLOP/s |\n|---|---|---|")
-    print(f"| ours | {seconds:.1f} | {operations / seconds / 1e9:.0f} |")
+    features = (bank.nbytes + queries.nbytes) / 2**20
+    taken = {f"ours, k = {options.k}": seconds}
     side = min(4096, options.bank)
     square = bank[:side]
     fastest = (
@@ -85,15 +79,15 @@ def main() -> None:
         / (2 * side * side * options.feature_dim)
         * min(timed(lambda: square @ square.T)[0] for _ in range(5))
     )
-    print(f"| bare products of {side:,} rows, best of 5, scaled | {fastest:.1f} | {operations / fastest / 1e9:.0f} |")
+    taken[f"bare products of {side:,} rows, best of 5, scaled"] = fastest
     unit = torch.nn.functional.normalize(bank, dim=1)
-    for name, way in (("one query at a time, scaled", one_by_one), ("SciPy's cdist, scaled", pairwise)):
-        taken, found = timed(lambda way=way: way(unit, queries[: options.sample]))
-        scaled = taken * options.queries / len(found)
-        print(f"| {name} | {scaled:,.0f} | {operations / scaled / 1e9:.1f} |")
+    for name, way in (("one query at a time", one_by_one), ("SciPy's `cdist`", pairwise)):
+        seconds, found = timed(lambda way=way: way(unit, queries[: options.sample]))
+        taken[f"{name}, {len(found)} of them, scaled"] = seconds * options.queries / len(found)
         np.testing.assert_array_equal(found, nearest[: len(found), 0])
-    features = (bank.nbytes + queries.nbytes) / 2**20
-    print(f"\nours needs {memory:,.0f} MiB beside the {features:,.0f} MiB of the features")
+    rows = [{"way": name, "seconds": seconds, "GFLOP/s": operations / seconds / 1e9} for name, seconds in taken.items()]
+    rows[0] |= {"MiB beside the features": memory, "MiB of the features": features}
+    record("nearest_neighbours", {"ways": rows}, seed=0)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,16 @@
 """Where the time of a training step goes on a GPU: kernels by kind and by part of the step, and gaps between them.
 
 Whole steps of a Trainer on data in memory: tubelet contrast (16 frames), fine-tuning (32 frames), both R(2+1)D-18 on
-112 x 112, or inter-skeleton contrast (BiGRU and A-GCN). Prints the mean step without a profiler, then, from two steps
+112 x 112, or inter-skeleton contrast (BiGRU and A-GCN). Measures the mean step without a profiler, then, from two steps
 under torch.profiler, milliseconds a step for each kind of kernel and part of the step, and the longest kernels. On the
-CPU it prints the longest operators.
+CPU it names the longest operators.
 
-    python benchmarks/profile_step.py tubelet --device cuda --batch_size 128 --channels_last --compile
-    python benchmarks/profile_step.py skeleton --batch_size 4 --steps 1
+    python -m benchmarks.profile_step tubelet --device cuda --batch_size 128 --channels_last --compile
+    python -m benchmarks.profile_step skeleton --batch_size 4 --steps 1
 """
 
 import argparse
 import logging
-import os
 import re
 import tempfile
 import time
@@ -22,14 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from finetuning import CLASSES
 from pytorch_lightning import Callback, LightningModule, Trainer
-from skeleton_training import Kept, method
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.data import DataLoader
-from training import InMemory, Stopwatch
 
+from benchmarks.finetuning import CLASSES
+from benchmarks.record import record
+from benchmarks.skeleton_training import Kept, method
+from benchmarks.training import InMemory, Stopwatch, setting
 from lightning_modules import ActionRecognition, SkeletonContrast, TubeletContrast
 from lightning_modules.networks import R2Plus1D
 from lightning_modules.networks.momentum_encoder import MomentumEncoder
@@ -142,15 +142,26 @@ def kind_of(name: str) -> str:
     return next((kind for kind, pattern in KINDS if re.search(pattern, name.lower())), "other")
 
 
-def report(profiler: profile, longest: int) -> None:
-    """Print the kernels by kind, by part, and the longest."""
+Rows = list[dict[str, object]]
+
+
+def tables(profiler: profile, longest: int) -> dict[str, Rows]:
+    """What the device was busy with, the kernels by kind and by part, and the longest; operators on a CPU."""
     on_device = [event for event in profiler.events() if event.device_type == DeviceType.CUDA]
     spans = [event for event in on_device if getattr(event, "is_user_annotation", False)]
     kernels = [event for event in on_device if not getattr(event, "is_user_annotation", False)]
     kernels.sort(key=lambda event: event.time_range.start)
     if not kernels:
-        print(profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=longest, max_name_column_width=60))
-        return
+        operators = sorted(profiler.key_averages(), key=lambda operator: -operator.self_cpu_time_total)[:longest]
+        rows: Rows = [
+            {
+                "operator": operator.key[:150],
+                "calls a step": operator.count / PROFILED,
+                "ms a step": operator.self_cpu_time_total / 1000 / PROFILED,
+            }
+            for operator in operators
+        ]
+        return {"operators": rows}
     parts = [span for span in spans if not re.match(r"ProfilerStep|Optimizer\.|Torch-Compiled|\[pl\]|## ", span.name)]
     busy, until = 0.0, kernels[0].time_range.start
     kinds: Counter[str] = Counter()
@@ -171,17 +182,22 @@ def report(profiler: profile, longest: int) -> None:
     busy = busy / 1000 / PROFILED
     total = sum(kinds.values())
     number = len(kernels) // PROFILED
-    print(f"kernels {total:.2f} ms a step, the device busy {busy:.2f} of {whole:.2f} ms, {number} kernels\n")
-    print("| kind | ms | share |\n|---|---|---|")
-    for kind, milliseconds in kinds.most_common():
-        print(f"| {kind} | {milliseconds:.2f} | {100 * milliseconds / total:.1f} % |")
-    print("\n| part | kind | ms |\n|---|---|---|")
-    for (part, kind), milliseconds in sorted(places.items(), key=lambda entry: (entry[0][0], -entry[1])):
-        if milliseconds > 0.005 * total:
-            print(f"| {part} | {kind} | {milliseconds:.2f} |")
-    print("\n| kernel | calls | ms |\n|---|---|---|")
-    for name, milliseconds in names.most_common(longest):
-        print(f"| `{name[:150]}` | {calls[name] / PROFILED:g} | {milliseconds:.3f} |")
+    return {
+        "device": [{"kernels": number, "their ms a step": total, "busy ms a step": busy, "of ms": whole}],
+        "kinds": [
+            {"kind": kind, "ms a step": milliseconds, "%": 100 * milliseconds / total}
+            for kind, milliseconds in kinds.most_common()
+        ],
+        "parts": [
+            {"part": part, "kind": kind, "ms a step": milliseconds}
+            for (part, kind), milliseconds in sorted(places.items(), key=lambda entry: (entry[0][0], -entry[1]))
+            if milliseconds > 0.005 * total
+        ],
+        "kernels": [
+            {"kernel": f"`{name[:150]}`", "calls a step": calls[name] / PROFILED, "ms a step": milliseconds}
+            for name, milliseconds in names.most_common(longest)
+        ],
+    }
 
 
 def main() -> None:
@@ -230,21 +246,22 @@ def main() -> None:
         started = time.perf_counter()
         trainer.fit(model, DataLoader(data, batch_size=None))
     step = stopwatch.seconds()
-    name = torch.cuda.get_device_name() if cuda else f"{os.cpu_count()} CPU cores"
-    print(
-        f"\n## {options.method}: {options.batch_size} a step, {options.precision}, channels-last "
-        f"{'on' if options.channels_last else 'off'}, compile {'on' if options.compile else 'off'}; {name}, torch "
-        f"{torch.__version__}\n\n{1000 * step:.1f} ms a step, {options.batch_size / step:,.1f} a second; "
-        f"first step after {stopwatch.times[1] - started:.1f} s, "
-        f"{1000 * profiling.seconds:.1f} ms a step under the profiler"
-    )
-    if cuda:
-        print(f"largest memory {torch.cuda.max_memory_allocated() / 1e9:.1f} GB")
-    report(profiling.profiler, options.longest)
+    row = {
+        "method": options.method,
+        "batch": options.batch_size,
+        **setting(options.precision, options.channels_last, options.compile),
+        "step ms": 1000 * step,
+        "a second": options.batch_size / step,
+        "first step after s": stopwatch.times[1] - started,
+        "step ms under the profiler": 1000 * profiling.seconds,
+        **({"largest memory GB": torch.cuda.max_memory_allocated() / 1e9} if cuda else {}),
+    }
+    name = f"profile_step_{options.method}_{options.device}{'_compiled' * options.compile}"
+    record(name, {"step": [row], **tables(profiling.profiler, options.longest)}, seed=0)
     if options.trace:
         options.trace.mkdir(parents=True, exist_ok=True)
-        setting = f"{options.method}{'_last' * options.channels_last}{'_compiled' * options.compile}"
-        profiling.profiler.export_chrome_trace(str(options.trace / f"{setting}.json.gz"))
+        file = f"{options.method}{'_last' * options.channels_last}{'_compiled' * options.compile}"
+        profiling.profiler.export_chrome_trace(str(options.trace / f"{file}.json.gz"))
 
 
 if __name__ == "__main__":

@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.record import record
 from lightning_modules.feature_index import cosines
 from lightning_modules.metrics.nearest_neighbours import nearest_neighbours
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--width", type=int, default=512)
@@ -32,19 +33,20 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=1024, help="of faiss' inverted file; 0 leaves it out")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    ways: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         for dtype in (np.float32, np.float16):
             rows = write(Path(folder, np.dtype(dtype).name), options.rows, options.width, dtype)
             query = np.asarray(rows[options.rows // 2], np.float32)
-            measure(f"chunked product, mapped {np.dtype(dtype).name}", options.repeats, partial(top, rows, query))
+            name = f"ours: chunked product of a mapped {np.dtype(dtype).name} file, exact"
+            ways.append(measure(name, options.repeats, partial(top, rows, query)))
         rows = np.memmap(Path(folder, "float32"), np.float32, "c", shape=(options.rows, options.width))
         query = np.array(rows[options.rows // 2])
-        measure(
-            "nearest_neighbours (checks and normalises)",
-            2,
-            partial(nearest_neighbours, torch.from_numpy(np.asarray(rows)), torch.from_numpy(query)[None], 10),
-        )
-        measure_faiss(np.array(rows), query, options)
+        bank, queries = torch.from_numpy(np.asarray(rows)), torch.from_numpy(query)[None]
+        name = "`nearest_neighbours`, which checks and normalises the bank each time"
+        ways.append(measure(name, 2, partial(nearest_neighbours, bank, queries, 10)))
+        ways += measure_faiss(np.array(rows), query, options)
+    record("search", {"ways": ways}, seed=0)
 
 
 def write(path: Path, rows: int, width: int, dtype: type) -> np.ndarray:
@@ -65,8 +67,8 @@ def top(rows: np.ndarray, query: np.ndarray) -> np.ndarray:
     return np.asarray(best[np.argsort(-similarity[best])])
 
 
-def measure(name: str, repeats: int, work: Callable[[], object]) -> None:
-    """Print the median and the best of several times; the first, which fills caches, is left out.
+def measure(name: str, repeats: int, work: Callable[[], object]) -> dict[str, object]:
+    """The median and the best of several times; the first, which fills caches, is left out.
 
     The time of the cores does not depend on what else the machine does.
     """
@@ -77,30 +79,37 @@ def measure(name: str, repeats: int, work: Callable[[], object]) -> None:
         work()
         times.append(1e3 * (time.perf_counter() - start))
         of_cores.append(1e3 * (time.process_time() - start_of_cores))
-    median, cores = float(np.median(times)), float(np.median(of_cores))
-    print(f"{name:<44} median {median:8.1f} ms, best {min(times):8.1f} ms, of cores {cores:8.1f} ms", flush=True)
+    return {
+        "way": name,
+        "of cores, ms": np.median(of_cores),
+        "median wall, ms": np.median(times),
+        "best wall, ms": min(times),
+    }
 
 
-def measure_faiss(rows: np.ndarray, query: np.ndarray, options: argparse.Namespace) -> None:
+def measure_faiss(rows: np.ndarray, query: np.ndarray, options: argparse.Namespace) -> list[dict[str, object]]:
     """Measure faiss' exact index, and its inverted file."""
     try:
         import faiss
     except ImportError:
-        print("faiss is not installed: pip install faiss-cpu")
-        return
+        return [{"way": "faiss-cpu: not measured, not installed"}]
     faiss.omp_set_num_threads(options.threads)
     flat = faiss.IndexFlatIP(options.width)
     flat.add(rows)
-    measure("faiss IndexFlatIP, in memory", options.repeats, partial(flat.search, query[None], 10))
+    name = "faiss-cpu `IndexFlatIP`, in memory, exact"
+    ways = [measure(name, options.repeats, partial(flat.search, query[None], 10))]
     del flat
     if options.cells:
         start = time.perf_counter()
         inverted = faiss.index_factory(options.width, f"IVF{options.cells},Flat", faiss.METRIC_INNER_PRODUCT)
         inverted.train(rows[: 64 * options.cells])
         inverted.add(rows)
-        print(f"faiss IVF{options.cells},Flat: made in {time.perf_counter() - start:.0f} s; approximate")
+        making = time.perf_counter() - start
         inverted.nprobe = 16
-        measure("faiss IVF, 16 cells looked at", options.repeats, partial(inverted.search, query[None], 10))
+        name = f"faiss-cpu `IVF{options.cells},Flat`, 16 cells looked at, approximate"
+        row = measure(name, options.repeats, partial(inverted.search, query[None], 10))
+        ways.append(row | {"made in, s": making})
+    return ways
 
 
 if __name__ == "__main__":

@@ -2,18 +2,17 @@
 
 Whole steps of a Trainer on sequences of 300 frames: views, queries forward and backward, keys, loss, optimizer,
 momentum update, queues. The settings are those of ``skeleton_contrast/ntu60_xview.yaml``. The data either stay on the
-device (``kept``), or come through the data module's loader from a prepared folder (``loader``). Prints a markdown
-table: mean step, sequences per second, and the arithmetic rate with its share of ``--peak``. The operations of a
-sequence are counted first, by torch's FlopCounterMode.
+device (``kept``), or come through the data module's loader from a prepared folder (``loader``). Makes a table: mean
+step, sequences per second, and the arithmetic rate with its share of ``--peak``. The operations of a sequence are
+counted first, by torch's FlopCounterMode.
 
-    python benchmarks/skeleton_training.py --batch_size 4 --steps 3
-    python benchmarks/skeleton_training.py --device cuda --batch_size 64 --steps 50 --peak 790 --compile both
+    python -m benchmarks.skeleton_training --batch_size 4 --steps 3
+    python -m benchmarks.skeleton_training --device cuda --batch_size 64 --steps 50 --peak 790 --compile both
 """
 
 import argparse
 import itertools
 import logging
-import os
 import tempfile
 import warnings
 from pathlib import Path
@@ -24,8 +23,9 @@ import torch
 from pytorch_lightning import Trainer
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
-from training import Stopwatch
 
+from benchmarks.record import record
+from benchmarks.training import Stopwatch
 from datamodules import NTUSkeletonDataModule
 from datamodules.batch import SkeletonBatch
 from datamodules.prepare_ntu import SEQUENCE_SHAPE, listed, write_index
@@ -119,7 +119,7 @@ def seconds(options: argparse.Namespace, precision: Any, compiled: bool, data: s
 
 
 def main() -> None:
-    """Print the table, a row as soon as it is known."""
+    """Measure each setting."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--batch_size", type=int, default=4, help="sequences a step")
@@ -134,12 +134,7 @@ def main() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     gflop = gflop_per_sequence()
-    name = torch.cuda.get_device_name() if options.device == "cuda" else f"{os.cpu_count()} CPU cores"
-    threads = "" if options.device == "cuda" else f", {torch.get_num_threads()} threads"
-    print(f"BiGRU + A-GCN, {options.batch_size} sequences a step, {name}{threads}; torch {torch.__version__}")
-    print(f"{gflop:.1f} GFLOP a sequence\n")
-    print("| precision | compile | data | step ms | sequences/s | TFLOP/s | share of peak |")
-    print("|---|---|---|---|---|---|---|")
+    rows = []
     compilation = {"off": (False,), "on": (True,), "both": (False, True)}[options.compile]
     with tempfile.TemporaryDirectory() as folder:
         if "loader" in options.data:
@@ -148,12 +143,20 @@ def main() -> None:
             step = seconds(options, precision, compiled, data, folder)
             rate = options.batch_size / step
             speed = rate * gflop / 1000
-            share = f"{100 * speed / options.peak:.0f} %" if options.peak else ""
-            print(
-                f"| {precision} | {'on' if compiled else 'off'} | {data} | {1000 * step:,.0f} | {rate:,.2f} "
-                f"| {speed:,.3f} | {share} |",
-                flush=True,
+            rows.append(
+                {
+                    "precision": precision,
+                    "compile": "on" if compiled else "off",
+                    "data": data,
+                    "step ms": 1000 * step,
+                    "sequences/s": rate,
+                    "GFLOP a sequence": gflop,
+                    "TFLOP/s": speed,
+                    **({"% of the peak": 100 * speed / options.peak} if options.peak else {}),
+                }
             )
+            print(rows[-1], flush=True)
+    record(f"skeleton_training_{options.device}", {"steps": rows}, seed=0)
 
 
 if __name__ == "__main__":

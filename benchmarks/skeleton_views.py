@@ -5,16 +5,17 @@ resize it with ``torch.nn.functional.interpolate``, and shear it or move 15 of i
 same, and stacks the batch. Both sides take the same 512 float32 sequences from memory (92 MB: more than a cache) and
 end with two views (B, 3, 64, 25, 2) of each batch. They go through all sequences in turns, on one thread.
 
-    python benchmarks/skeleton_views.py
-    python benchmarks/skeleton_views.py --device cuda --batch_size 512
+    python -m benchmarks.skeleton_views
+    python -m benchmarks.skeleton_views --device cuda --batch_size 512
 """
 
 import argparse
 
 import numpy as np
 import torch
-from turns import measure
 
+from benchmarks.record import record
+from benchmarks.turns import measure
 from lightning_modules.views.skeleton import SkeletonAugmentation
 
 TOTAL, FRAMES, JOINTS, PEOPLE, JITTERED = 300, 64, 25, 2, 15
@@ -71,7 +72,7 @@ class Reference:
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", help="of our side; the reference runs on the CPU")
     parser.add_argument("--batch_size", type=int, default=64, help="sequences at once")
@@ -109,13 +110,16 @@ def main() -> None:
         torch.cuda.synchronize if device.type == "cuda" else lambda: None,
     )
     rates = {name: arguments.sequences / seconds for name, seconds in medians.items()}
-    print(f"{batch_size} sequences at once, two views each, {device.type}, 1 thread; torch {torch.__version__}\n")
-    print("| work | reference sequences/s | ours sequences/s | ratio |")
-    print("|---|---|---|---|")
-    print(f"| draw | | {rates['draw']:,.0f} | |")
-    print(
-        f"| two views | {rates['reference']:,.0f} | {rates['views']:,.0f} | {rates['views'] / rates['reference']:.1f} |"
-    )
+    rows = [
+        {"work": "draw alone", "reference sequences/s": None, "ours sequences/s": rates["draw"]},
+        {
+            "work": "two views",
+            "reference sequences/s": rates["reference"],
+            "ours sequences/s": rates["views"],
+            "ratio": rates["views"] / rates["reference"],
+        },
+    ]
+    record(f"skeleton_views_{device.type}_{batch_size}", {"work": rows}, seed=0)
 
 
 if __name__ == "__main__":

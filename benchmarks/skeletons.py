@@ -1,13 +1,12 @@
 """Skeleton files preprocessed per second on one core: this project's reader and steps against value-by-value Python.
 
-``python benchmarks/skeletons.py [FILE...]`` prints a markdown table. Without files it writes some of the embedded ones.
+``python -m benchmarks.skeletons [FILE...]`` makes a table. Without files it writes some of the embedded ones.
 The reference does the work of the published script: it reads each value into a dictionary and rotates joint by joint,
 in an array (1, 3, 300, 25, 2) seen as (1, 2, 300, 25, 3). Both take turns, so that other load on the machine hits both
 alike: the reference goes through all files once, ours several times. The first rows of the table are parts of "read".
 """
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -15,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from turns import measure
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # runs from a checkout too
-
+from benchmarks.record import record
+from benchmarks.turns import measure
 from datamodules.prepare_ntu import keep_freed_memory
 from datamodules.readers.decimal_text import DecimalText, plain
 from datamodules.readers.skeleton import NUM_JOINTS, read_ntu
@@ -99,7 +97,7 @@ def slow_preprocess(sequences: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Prints the table."""
+    """Measures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--rounds", type=int, default=9)
@@ -138,15 +136,19 @@ def main() -> None:
                 work[f"reference {name}"] = partial(through, *references[name])
             work[name] = partial(through, run, inputs * options.passes)
         seconds = measure(work, options.rounds, lambda: None)
-    print("| work | reference ms/file | ours ms/file | ratio |\n|---|---|---|---|")
+    rows = []
     for name in ours:
         milliseconds = 1e3 * seconds[name] / options.passes / len(files)
-        before = ratio = ""
-        if name in references:
-            slow = 1e3 * seconds[f"reference {name}"] / len(files)
-            before, ratio = f"{slow:.2f}", f"{slow / milliseconds:.0f}"
-        print(f"| {name} | {before} | {milliseconds:.3f} | {ratio} |")
-    print(f"\n{1e3 / milliseconds:,.0f} files/s on one core, {len(files)} files")
+        slow = 1e3 * seconds[f"reference {name}"] / len(files) if name in references else None
+        rows.append(
+            {
+                "work": name,
+                "reference ms a file": slow,
+                "ours ms a file": milliseconds,
+                "ratio": slow / milliseconds if slow else None,
+            }
+        )
+    record("skeletons_files" if options.files else "skeletons", {"work": rows})
 
 
 def through(work: Callable[..., object], inputs: list[Any]) -> None:

@@ -1,6 +1,6 @@
 """Videos per second of the ten-clip test protocol on one core: each video decoded once against once for each clip.
 
-``python benchmarks/testing.py [VIDEO...]`` prints a markdown table per video: 10 evenly spaced clips of 32 frames at 16
+``python -m benchmarks.testing [VIDEO...]`` makes a table: 10 evenly spaced clips of 32 frames at 16
 a second, short side 128, centre crop 112. Without a video it writes two: 10 seconds of 340x256 H.264 at 30 frames a
 second, as Kinetics has them, and 3 seconds of it, as Something-Something has them. ``--network cuda`` adds how many
 videos R(2+1)D-18 takes alone. Both ways take turns on the same video, so that other load on the machine hits all alike.
@@ -8,7 +8,6 @@ videos R(2+1)D-18 takes alone. Both ways take turns on the same video, so that o
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,10 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # runs from a checkout too
-
-from decode import write_texture
-
+from benchmarks.decode import write_texture
+from benchmarks.record import record
 from datamodules.readers.video import VideoReader
 from datamodules.sample_list import SampleList
 from datamodules.sampling.clips import ClipSampler
@@ -64,10 +61,10 @@ def network_seconds(device: str, videos: int) -> float:
     return statistics.median(times[1:])
 
 
-def report(path: Path, ways: dict[str, Callable[[Path], Tensor]], rounds: int) -> None:
-    """Print a markdown table."""
+def row(path: Path, ways: dict[str, Callable[[Path], Tensor]], rounds: int) -> dict[str, object]:
+    """Measure a video; returns its row, medians of times and of ratios."""
     with VideoReader(path) as video:
-        print(f"\n{path.name}: {video.num_frames} frames, {video.fps:.2f} fps, {rounds} rounds\n")
+        what = f"{path.name}, {video.num_frames} frames"
     first, second = (way(path) for way in ways.values())  # also warms up
     assert torch.equal(first, second)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -76,13 +73,9 @@ def report(path: Path, ways: dict[str, Callable[[Path], Tensor]], rounds: int) -
             start = time.perf_counter()
             way(path)
             seconds[name].append(time.perf_counter() - start)
-    ours = next(iter(seconds.values()))
-    print("| decoded | median ms/video | videos/s per core | time, once = 1 (median of ratios) |")
-    print("|---|---|---|---|")
-    for name, values in seconds.items():
-        ratio = statistics.median(value / own for value, own in zip(values, ours, strict=True))
-        median = statistics.median(values)
-        print(f"| {name} | {1e3 * median:.0f} | {1 / median:.2f} | {ratio:.2f} |")
+    rates = {f"{name}, videos/s": 1 / statistics.median(values) for name, values in seconds.items()}
+    ratio = statistics.median(other / own for own, other in zip(*seconds.values(), strict=True))
+    return {"video": what, **rates, "ratio": ratio}
 
 
 def main() -> None:
@@ -99,11 +92,12 @@ def main() -> None:
             videos = [Path(folder) / "ten_seconds.mp4", Path(folder) / "three_seconds.mp4"]
             for path, seconds in zip(videos, (10, 3), strict=True):
                 write_texture(path, seconds)
-        for path in videos:
-            report(path, {"once": once, "for each clip": for_each_clip}, arguments.rounds)
+        ways = {"decoded once": once, "for each clip": for_each_clip}
+        tables = {"videos": [row(path, ways, arguments.rounds) for path in videos]}
     if arguments.network != "none":
         seconds = network_seconds(arguments.network, 3)
-        print(f"\nR(2+1)D-18 on {arguments.network}: {1e3 * seconds:.0f} ms/video, {1 / seconds:.2f} videos/s")
+        tables["network"] = [{"network": f"R(2+1)D-18 on {arguments.network}", "videos/s": 1 / seconds}]
+    record("testing" if arguments.network == "none" else f"testing_{arguments.network}", tables, seed=0)
 
 
 if __name__ == "__main__":

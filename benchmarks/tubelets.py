@@ -5,8 +5,8 @@ reaches out of the frame with index arrays; so does the reference. Both sides ta
 (16 frames, 128 x 171) and end with normalised float32 clips of 112 x 112. They run in turns, on one thread; the table
 gives medians in milliseconds a pair.
 
-    python benchmarks/tubelets.py
-    python benchmarks/tubelets.py --device cuda --batch_size 128
+    python -m benchmarks.tubelets
+    python -m benchmarks.tubelets --device cuda --batch_size 128
 """
 
 import argparse
@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter1d
-from turns import measure
 
+from benchmarks.record import record
+from benchmarks.turns import measure
 from lightning_modules.views.clip import ClipAugmentation, flip, normalise, recolour_
 from lightning_modules.views.memory import empty
 from lightning_modules.views.tubelets import TubeletParameters, Tubelets
@@ -195,7 +196,7 @@ def crop(clips: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", help="of our side; the reference runs on the CPU")
     parser.add_argument("--batch_size", type=int, default=32, help="pairs at once")
@@ -231,19 +232,21 @@ def main() -> None:
         torch.cuda.synchronize if device.type == "cuda" else lambda: None,
     )
     milliseconds = {name: 1000 * seconds / batch_size for name, seconds in medians.items()}
-    print(f"{batch_size} pairs at once, {device.type}, 1 thread; torch {torch.__version__}, OpenCV {cv2.__version__}\n")
-    print("| work | reference ms/pair | ours ms/pair | ratio | ours pairs/s |")
-    print("|---|---|---|---|---|")
-    print(f"| draw | | {milliseconds['draw']:.3f} | | {1000 / milliseconds['draw']:,.0f} |")
-    for label, ours, theirs in (
-        ("tubelets: draw and paste", "draw and paste", "reference tubelets"),
-        ("whole: crop, flip, tubelets, colours, normalise", "whole", "reference whole"),
-    ):
-        ratio = milliseconds[theirs] / milliseconds[ours]
-        print(
-            f"| {label} | {milliseconds[theirs]:.2f} | {milliseconds[ours]:.2f} | {ratio:.1f} "
-            f"| {1000 / milliseconds[ours]:,.0f} |"
+    rows = [
+        {
+            "work": label,
+            "reference ms a pair": milliseconds.get(theirs),
+            "ours ms a pair": milliseconds[ours],
+            "ratio": milliseconds[theirs] / milliseconds[ours] if theirs in milliseconds else None,
+            "ours pairs/s": 1000 / milliseconds[ours],
+        }
+        for label, ours, theirs in (
+            ("draw alone", "draw", ""),
+            ("tubelets: draw and paste", "draw and paste", "reference tubelets"),
+            ("whole: crop, flip, tubelets, colours, normalise", "whole", "reference whole"),
         )
+    ]
+    record(f"tubelets_{device.type}", {"work": rows}, seed=0)
 
 
 if __name__ == "__main__":
