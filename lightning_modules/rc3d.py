@@ -478,7 +478,10 @@ class RC3D(Reproducible):
         parameters = {name: value for name, value in self.named_parameters() if value.requires_grad}
         biases = [value for name, value in parameters.items() if name.endswith("bias")]
         weights = [value for name, value in parameters.items() if not name.endswith("bias")]
-        groups = [{"params": weights}, {"params": biases, "weight_decay": 0.0, "lr": 2 * self.learning_rate}]
+        groups: list[dict[str, Any]] = [
+            {"params": weights},
+            {"params": biases, "weight_decay": 0.0, "lr": 2 * self.learning_rate},
+        ]
         return multi_step(
             groups,
             self.optimizer,
