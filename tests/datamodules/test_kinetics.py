@@ -210,7 +210,7 @@ def test_bad_folders_and_classes_say_what_is_wrong(tmp_path: Path) -> None:
 
 def test_mini_kinetics_lists(shared_data: Path, tmp_path: Path) -> None:
     lists = shared_data / "mini_kinetics200"
-    rows = read_list(lists / "train_split_1.txt", 1, 200)
+    rows = list(read_list(lists / "train_split_1.txt", 1, 200))
     assert (len(rows), len(read_list(lists / "val_split_1.txt", 1, 200))) == (77_266, 4_907)
     assert {row.label for row in rows} == set(range(200))
     names = [row.name for row in rows]

@@ -405,7 +405,7 @@ def test_show_and_list_know_the_catalogue(tmp_path, capsys, monkeypatch) -> None
     at = lines[0].index("on disk")
     there = {line.split()[0] for line in lines[1:] if line[at:].startswith("yes ")}
     shipped = {name for name, entry in catalogue.CATALOGUE.items() if entry.shipped}
-    assert there == {"tclr/r2plus1d_18_kinetics400"} | shipped and len(shipped) == 6
+    assert there == {"tclr/r2plus1d_18_kinetics400"} | shipped and len(shipped) == 7
 
 
 @pytest.mark.parametrize(
