@@ -134,13 +134,13 @@ def recipe(run: AnyRun) -> str:
 
 def in_order(wanted: Iterable[tuple[AnyRun, int]]) -> list[list[tuple[AnyRun, int]]]:
     """Runs with those that they start from, each once, in layers: a layer needs the ones before it alone."""
-    layers: list[dict[tuple[str, int], tuple[AnyRun, int]]] = []
+    layers: list[dict[Path, tuple[AnyRun, int]]] = []
 
     def place(run: AnyRun, seed: int) -> int:
         seed = 0 if isinstance(run, Run) and run.once else seed
         depth = 0 if run.start is None else 1 + place(run.start, 0 if isinstance(run, SevereRun) else seed)
         layers.extend({} for _ in range(depth + 1 - len(layers)))
-        layers[depth][run.name, seed] = (run, seed)
+        layers[depth].setdefault(run.folder(Path(), seed), (run, seed))
         return depth
 
     for run, seed in wanted:

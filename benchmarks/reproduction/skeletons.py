@@ -102,8 +102,8 @@ def compared(of: Kind) -> tuple[Row, ...]:
 BEYOND_ALONE = tuple(
     Order(f"inter: {', '.join(pair)}", f"intra: {name}", (name,)) for pair in (*PAIRS, ALL) for name in pair
 )
-# skeleton.yaml's own networks; its checkpoint is that of seed 0 for all subsets of the labels.
-PRETRAINED = Run("skeletons/pretrained", ("fit", "--config", "skeleton.yaml"), once=True)
+# The networks of skeleton.yaml; the checkpoint is that of seed 0 for all subsets of the labels.
+PRETRAINED = contrast("sequence", "graph")._replace(name="skeletons/sequence-graph/seed_0", once=True)
 PKU = ("--data", "SyntheticPKUMMDDataModule")
 PRETRAINED_PKU = Run("skeletons/pretrained_pku", ("fit", "--config", "skeleton.yaml", *PKU), once=True)
 SECOND_PKU = (*PKU, "--data.content_seed", "1")

@@ -123,7 +123,8 @@ KINDS = (HOLDS, NOT_TOLD_APART, DOES_NOT_HOLD, ONE_SEED, NOT_RUN)
 def judge(table: Table, order: Order, values: Values) -> list[Verdict]:
     """Say of each column whether an order holds.
 
-    Two rows are told apart if their means lie farther from each other than the larger of their standard deviations.
+    Two rows are told apart if their means lie farther from each other than the larger of their standard deviations, and
+    each seed that both have shows the same order.
     """
     verdicts = []
     higher, lower = table.row(order.higher), table.row(order.lower)
@@ -142,6 +143,8 @@ def judge(table: Table, order: Order, values: Values) -> list[Verdict]:
             if min(len(first), len(second)) == 1:
                 kind = ONE_SEED
             elif abs(difference) <= max(statistics.stdev(first.values()), statistics.stdev(second.values())):
+                kind = NOT_TOLD_APART
+            elif ahead != (len(both) if sign * difference > 0 else 0):
                 kind = NOT_TOLD_APART
             else:
                 kind = HOLDS if sign * difference > 0 else DOES_NOT_HOLD
