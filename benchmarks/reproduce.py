@@ -142,7 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
     results = out / "results" if quick else RESULTS
     pages = {}
     for table in tables:
-        values = collect(table, out, seeds or table.seeds, known_values(table, results))
+        values = collect(table, out, 1 if quick else max(seeds or 0, table.seeds), known_values(table, results))
         with redirect_stdout(StringIO()):  # the page says it shorter
             record(f"reproduce_{table.name}", {table.name: record_rows(table, values)}, folder=results)
         pages[table.name] = markdown(table, known_values(table, results))

@@ -23,7 +23,7 @@ def fine_tuned(*settings: str) -> tuple[tuple[str, str], ...]:
 
 BENCHMARK = fine_tuned("ucf101", "ssv2", "gym99", "ucf101_few", "fx_s1", "ucfrep", "charades")
 FOCUS = (("ucf101", "linear"), ("gym99", "linear"), ("ucf101", "finetune"), ("gym99", "finetune"))
-FOCUS_COLUMNS = tuple(Column(f"{mode}, {name}") for mode in ("linear", "fine-tuned") for name in ("ucf101", "gym99"))
+FOCUS_COLUMNS = tuple(Column(f"{mode} {name}") for mode in ("linear", "fine-tuned") for name in ("ucf101", "gym99"))
 
 TABLES = (
     Table(
@@ -34,8 +34,8 @@ TABLES = (
             Column("gym99"),
             Column("ucf101_few", "UCF (10³)"),
             Column("fx_s1"),
-            Column("ucfrep, error", lower_is_better=True, digits=3),
-            Column("charades, mAP"),
+            Column("ucfrep error", lower_is_better=True, digits=3),
+            Column("charades mAP"),
         ),
         (
             row(SCRATCH, "none", BENCHMARK, (77.3, 57.1, 89.8, 38.3, 46.6, 0.217, 7.9)),
@@ -48,7 +48,7 @@ TABLES = (
             Order(
                 TEMPORAL_TITLE,
                 SCRATCH,
-                ("ucf101", "gym99", "ucf101_few", "fx_s1", "ucfrep, error", "charades, mAP"),
+                ("ucf101", "gym99", "ucf101_few", "fx_s1", "ucfrep error", "charades mAP"),
             ),
         ),
         corner="weights",
@@ -62,8 +62,8 @@ TABLES = (
             row(TUBELET, "tubelet", FOCUS, (30.0, 34.1, 91.0, 92.8)),
         ),
         (
-            Order(TEMPORAL_TITLE, TUBELET, ("linear, ucf101",)),
-            Order(TUBELET, TEMPORAL_TITLE, ("linear, gym99", "fine-tuned, ucf101", "fine-tuned, gym99")),
+            Order(TEMPORAL_TITLE, TUBELET, ("linear ucf101",)),
+            Order(TUBELET, TEMPORAL_TITLE, ("linear gym99", "fine-tuned ucf101", "fine-tuned gym99")),
         ),
         corner="weights",
         quick_columns=1,

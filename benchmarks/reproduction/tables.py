@@ -170,7 +170,7 @@ def sentence(table: Table, order: Order, values: Values) -> str:
     for kind in KINDS:
         found = [verdict for verdict in verdicts if verdict.kind == kind]
         texts = [f" ({verdict.text})" if verdict.text else "" for verdict in found]
-        if len(verdicts) > 1 and found:
+        if len(table.columns) > 1 and found:
             named = (f"{verdict.column}{text}" for verdict, text in zip(found, texts, strict=True))
             parts.append(f"{kind} for {', '.join(named)}")
         else:
