@@ -1,6 +1,6 @@
 """The thesis' tables in small, on the embedded data: makes the runs, and writes the tables of docs/results.md.
 
-    python -m benchmarks.reproduce                          # everything: some 40 hours on one core
+    python -m benchmarks.reproduce                          # everything: about a day on one core
     python -m benchmarks.reproduce --tables 5.3 5.5         # the runs of two tables
     python -m benchmarks.reproduce --quick --jobs 2         # one seed and a few steps of everything
 
@@ -58,9 +58,8 @@ def make_one(job: tuple[AnyRun, int], out: Path, quick: bool) -> str:
     return make(*job, out, quick, run_here if quick else run_alone)
 
 
-def make_all(tables: list[Table], seeds: int | None, out: Path, quick: bool, jobs: int) -> list[str]:
-    """Make what is missing of some tables, and return what went wrong."""
-    wanted = [job for table in tables for job in table.wanted(seeds or table.seeds, quick)]
+def make_all(wanted: list[tuple[AnyRun, int]], out: Path, quick: bool, jobs: int) -> list[str]:
+    """Make what is missing of some runs and of those that they start from, and return what went wrong."""
     work, problems = partial(make_one, out=out, quick=quick), []
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         try:
@@ -77,9 +76,8 @@ def collect(table: Table, out: Path, seeds: int, known: Values) -> Values:
     values = {key: dict(found) for key, found in known.items()}
     for row in table.rows:
         for column, figure in zip(table.columns, row.figures, strict=True):
-            for seed in range(seeds if figure else 0):
-                assert figure is not None
-                if not figure.run.finished(out, seed):
+            for seed in range(seeds):
+                if figure is None or not figure.run.finished(out, seed):
                     continue
                 number = figure.run.read(out, seed, figure.metric)
                 if number is not None:
@@ -98,19 +96,27 @@ def record_path(table: Table, folder: Path) -> Path:
     return folder / f"reproduce_{table.name}.json"
 
 
-def filled(text: str, tables: dict[str, str]) -> str:
-    """A page with tables between their markers.
+def marker(table: Table) -> str:
+    """The line of a page after which a table stands."""
+    return f"<!-- reproduce {table.name} -->"
+
+
+def filled(text: str, table: Table, new: str) -> str:
+    """A page with a table between its markers."""
+    pattern = rf"{re.escape(marker(table))}\n.*?{re.escape(END)}"
+    return re.sub(pattern, lambda _: f"{marker(table)}\n\n{new}\n\n{END}", text, count=1, flags=re.DOTALL)
+
+
+def check_markers(page: Path, tables: list[Table]) -> None:
+    """Raise before days of work, not after them.
 
     Raises:
-        ValueError: the page has no such markers.
+        ValueError: a page has no place for a table.
     """
-    for name, table in tables.items():
-        marker = f"<!-- reproduce {name} -->"
-        if marker not in text:
-            raise ValueError(f"the page has no line {marker}: write it, and {END} below, where the table should stand")
-        pattern = rf"{re.escape(marker)}\n.*?{re.escape(END)}"
-        text = re.sub(pattern, lambda _, new=f"{marker}\n\n{table}\n\n{END}": new, text, count=1, flags=re.DOTALL)
-    return text
+    text = page.read_text(encoding="utf-8")
+    for table in tables:
+        if marker(table) not in text:
+            raise ValueError(f"{page}: write the lines {marker(table)} and {END} where table {table.name} should stand")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -134,27 +140,27 @@ def main(arguments: list[str] | None = None) -> int:
     seeds = 1 if quick else options.seeds
     tables = [TABLES[name] for name in dict.fromkeys(options.tables)]
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # sums are rounded otherwise with other numbers of threads
-    try:
-        problems = [] if options.collect else make_all(tables, seeds, out, quick, options.jobs)
-    except (Stopped, KeyboardInterrupt):
-        print("stopped: the same command goes on", file=sys.stderr)
-        return 130
-    results = out / "results" if quick else RESULTS
-    pages = {}
+    page, results = (out / "results.md", out / "results") if quick else (PAGE, RESULTS)
+    if quick:
+        out.mkdir(parents=True, exist_ok=True)
+        page.write_text("".join(f"{marker(table)}\n{END}\n\n" for table in tables), encoding="utf-8")
+    check_markers(page, tables)
+    problems: list[str] = []
     for table in tables:
+        try:
+            if not options.collect:
+                problems += make_all(table.wanted(seeds or table.seeds, quick), out, quick, options.jobs)
+        except (Stopped, KeyboardInterrupt):
+            print("stopped: the same command goes on", file=sys.stderr)
+            return 130
         values = collect(table, out, 1 if quick else max(seeds or 0, table.seeds), known_values(table, results))
         with redirect_stdout(StringIO()):  # the page says it shorter
             record(f"reproduce_{table.name}", {table.name: record_rows(table, values)}, folder=results)
-        pages[table.name] = markdown(table, known_values(table, results))
-        print(f"\n{table.name}\n\n{pages[table.name]}")
-    if quick:
-        page = out / "results.md"
-        page.write_text("".join(f"## {name}\n\n{text}\n\n" for name, text in pages.items()), encoding="utf-8")
-    else:
-        page = PAGE
-        page.write_text(filled(page.read_text(encoding="utf-8"), pages), encoding="utf-8")
+        new = markdown(table, known_values(table, results))
+        page.write_text(filled(page.read_text(encoding="utf-8"), table, new), encoding="utf-8")
+        print(f"\n{table.name}\n\n{new}", flush=True)
     print(f"\nwrote {page} and {results}")
-    print("\n".join(problems), file=sys.stderr)
+    print(*dict.fromkeys(problems), sep="\n", end="", file=sys.stderr)
     return 1 if problems else 0
 
 

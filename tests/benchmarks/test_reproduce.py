@@ -137,6 +137,22 @@ def test_what_starts_from_a_failed_run_is_not_started(tmp_path):
     assert "source, which it starts from, is not finished" in make(HIGH, 1, tmp_path, False, pytest.fail)
 
 
+def test_a_stopped_pass_goes_on(reproduced, monkeypatch, capsys):
+    run, page, commands, stub = reproduced
+
+    def stop(arguments):
+        if len(commands) == 3:
+            raise reproduce.Stopped
+        return stub(arguments)
+
+    monkeypatch.setattr(reproduce, "run_alone", stop)
+    text = page.read_text()
+    assert run() == 130 and len(commands) == 3 and page.read_text() == text
+    assert "the same command goes on" in capsys.readouterr().err
+    monkeypatch.setattr(reproduce, "run_alone", stub)
+    assert run() == 0 and len(commands) == 7
+
+
 def test_a_quick_pass_leaves_page_and_records_alone(reproduced, tmp_path):
     run, page, commands, _ = reproduced
     text = page.read_text()
@@ -146,9 +162,12 @@ def test_a_quick_pass_leaves_page_and_records_alone(reproduced, tmp_path):
     assert "not settled by one seed" in (tmp_path / "runs" / "results.md").read_text()
 
 
-def test_a_page_without_a_marker_is_named():
-    with pytest.raises(ValueError, match=r"<!-- reproduce 5\.2 -->"):
-        reproduce.filled("No marker.\n", {"5.2": "| a |"})
+def test_a_page_without_a_marker_is_named_before_anything_runs(reproduced):
+    run, page, commands, _ = reproduced
+    page.write_text("No marker.\n")
+    with pytest.raises(ValueError, match=r"<!-- reproduce 5\.2 --> .* table 5\.2"):
+        run()
+    assert not commands
 
 
 def test_the_orders_are_those_of_the_thesis_numbers():
@@ -195,7 +214,7 @@ def test_every_table_has_its_place_in_the_page():
     for name in reproduce.TABLES:
         table = reproduce.TABLES[name]
         values = reproduce.known_values(table, reproduce.RESULTS)
-        assert f"<!-- reproduce {name} -->\n\n{markdown(table, values)}\n\n<!-- end -->" in text, name
+        assert f"{reproduce.marker(table)}\n\n{markdown(table, values)}\n\n<!-- end -->" in text, name
 
 
 @pytest.mark.slow
