@@ -110,7 +110,8 @@ def circumstances(kept: Mapping) -> str:
     if machine.get("gpu"):
         parts.append(machine["gpu"])
     if machine.get("cpu"):
-        parts.append(f"{machine['cores']} cores of {machine['cpu']}, {machine['threads']} threads")
+        threads = f"{machine['threads']} thread{'s' * (machine['threads'] != 1)}"
+        parts.append(f"{machine['cores']} cores of {machine['cpu']}, {threads}")
     if machine.get("load_average") is not None:
         parts.append(f"load average {machine['load_average']:.1f} at the start")
     parts.append(f"torch {versions['torch']}")
