@@ -16,6 +16,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stdout
 from functools import partial
@@ -40,10 +41,7 @@ class Stopped(Exception):
 
 def run_alone(arguments: list[str]) -> int:
     """Run a command of ``lightning`` in a process of its own."""
-    code = Child().run(arguments)
-    if code in STOPPED:
-        raise Stopped
-    return code
+    return Child().run(arguments)
 
 
 def run_here(arguments: list[str]) -> int:
@@ -53,9 +51,21 @@ def run_here(arguments: list[str]) -> int:
     return cli.main(arguments)
 
 
+def unless_stopped(lightning: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """Run a command, and raise where a signal ended it.
+
+    Raises:
+        Stopped: a signal did.
+    """
+    code = lightning(arguments)
+    if code in STOPPED:
+        raise Stopped
+    return code
+
+
 def make_one(job: tuple[AnyRun, int], out: Path, quick: bool) -> str:
     """Make a run: see ``make``."""
-    return make(*job, out, quick, run_here if quick else run_alone)
+    return make(*job, out, quick, partial(unless_stopped, run_here if quick else run_alone))
 
 
 def make_all(wanted: list[tuple[AnyRun, int]], out: Path, quick: bool, jobs: int) -> list[str]:

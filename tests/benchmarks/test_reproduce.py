@@ -137,13 +137,12 @@ def test_what_starts_from_a_failed_run_is_not_started(tmp_path):
     assert "source, which it starts from, is not finished" in make(HIGH, 1, tmp_path, False, pytest.fail)
 
 
-def test_a_stopped_pass_goes_on(reproduced, monkeypatch, capsys):
+@pytest.mark.parametrize("code", [130, 143])
+def test_a_stopped_pass_goes_on(code, reproduced, monkeypatch, capsys):
     run, page, commands, stub = reproduced
 
     def stop(arguments):
-        if len(commands) == 3:
-            raise reproduce.Stopped
-        return stub(arguments)
+        return code if len(commands) == 3 else stub(arguments)
 
     monkeypatch.setattr(reproduce, "run_alone", stop)
     text = page.read_text()
