@@ -78,10 +78,15 @@ TABLES = (
         (
             row("no motion", STATIC, 28.2),
             row("linear", LINEAR, 34.6),
-            row("linear, twice as fast", LINEAR_FAST),
+            row("linear, twice as fast", LINEAR_FAST, 34.6),
             row("non-linear", NONLINEAR, 45.6),
         ),
-        (Order("linear", "no motion"), Order("linear, twice as fast", "no motion"), Order("non-linear", "linear")),
+        (
+            Order("linear", "no motion"),
+            Order("linear, twice as fast", "no motion"),
+            Order("non-linear", "linear"),
+            Order("non-linear", "linear, twice as fast"),
+        ),
         corner="motion",
     ),
     Table(
