@@ -17,7 +17,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import redirect_stdout
 from functools import partial
 from io import StringIO
@@ -68,16 +68,11 @@ def make_one(job: tuple[AnyRun, int], out: Path, quick: bool) -> str:
     return make(*job, out, quick, partial(unless_stopped, run_here if quick else run_alone))
 
 
-def make_all(wanted: list[tuple[AnyRun, int]], out: Path, quick: bool, jobs: int) -> list[str]:
+def make_all(wanted: list[tuple[AnyRun, int]], out: Path, quick: bool, pool: Executor | None) -> list[str]:
     """Make what is missing of some runs and of those that they start from, and return what went wrong."""
     work, problems = partial(make_one, out=out, quick=quick), []
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        try:
-            for layer in in_order(wanted):
-                problems += [problem for problem in (pool.map if jobs > 1 else map)(work, layer) if problem]
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    for layer in in_order(wanted):
+        problems += [problem for problem in (pool.map if pool else map)(work, layer) if problem]
     return problems
 
 
@@ -156,11 +151,14 @@ def main(arguments: list[str] | None = None) -> int:
         page.write_text("".join(f"{marker(table)}\n{END}\n\n" for table in tables), encoding="utf-8")
     check_markers(page, tables)
     problems: list[str] = []
+    pool = ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) if options.jobs > 1 else None
     for table in tables:
         try:
             if not options.collect:
-                problems += make_all(table.wanted(seeds or table.seeds, quick), out, quick, options.jobs)
+                problems += make_all(table.wanted(seeds or table.seeds, quick), out, quick, pool)
         except (Stopped, KeyboardInterrupt):
+            if pool:
+                pool.shutdown(cancel_futures=True)
             print("stopped: the same command goes on", file=sys.stderr)
             return 130
         values = collect(table, out, 1 if quick else max(seeds or 0, table.seeds), known_values(table, results))
