@@ -1,0 +1,1 @@
+"""The thesis' tables on the embedded data: ``python -m benchmarks.reproduce``."""

@@ -1,0 +1,82 @@
+"""Tables 4.4, 5.6 and 5.7 in small: ``lightning severe --embedded`` from scratch and from two kinds of contrast."""
+
+from benchmarks.reproduction.runs import Run, SevereRun
+from benchmarks.reproduction.tables import Column, Figure, Order, Row, Table
+from benchmarks.reproduction.tubelets import ROTATION, TEMPORAL
+
+METRICS = {"ucfrep": ("test/error", 1.0), "charades": ("test/map", 100.0), "fx_s1": ("test/mean_class_accuracy", 100.0)}
+TOP1 = ("test/top1", 100.0)
+SOURCES: dict[str, Run | None] = {"none": None, "temporal": TEMPORAL, "tubelet": ROTATION}
+SCRATCH, TEMPORAL_TITLE, TUBELET = "from scratch", "temporal contrast", "tubelet contrast"
+
+
+def row(title: str, weights: str, settings: tuple[tuple[str, str], ...], thesis: tuple[float | None, ...]) -> Row:
+    """A row of settings, each with its mode."""
+    runs = [(SevereRun(weights, setting, mode, SOURCES[weights]), setting) for setting, mode in settings]
+    return Row(title, tuple(Figure(run, *METRICS.get(setting, TOP1)) for run, setting in runs), thesis)
+
+
+def fine_tuned(*settings: str) -> tuple[tuple[str, str], ...]:
+    """Settings whose networks are fine-tuned."""
+    return tuple((setting, "finetune") for setting in settings)
+
+
+BENCHMARK = fine_tuned("ucf101", "ssv2", "gym99", "ucf101_few", "fx_s1", "ucfrep", "charades")
+FOCUS = (("ucf101", "linear"), ("gym99", "linear"), ("ucf101", "finetune"), ("gym99", "finetune"))
+FOCUS_COLUMNS = tuple(Column(f"{mode} {name}") for mode in ("linear", "fine-tuned") for name in ("ucf101", "gym99"))
+
+TABLES = (
+    Table(
+        "4.4",
+        (
+            Column("ucf101"),
+            Column("ssv2"),
+            Column("gym99"),
+            Column("ucf101_few", "UCF (10³)"),
+            Column("fx_s1"),
+            Column("ucfrep error", lower_is_better=True, digits=3),
+            Column("charades mAP"),
+        ),
+        (
+            row(SCRATCH, "none", BENCHMARK, (77.3, 57.1, 89.8, 38.3, 46.6, 0.217, 7.9)),
+            row(TEMPORAL_TITLE, "temporal", BENCHMARK, (83.3, 57.1, 90.7, 60.4, 65.0, 0.208, 8.3)),
+            row(TUBELET, "tubelet", BENCHMARK, (91.0, 60.2, 92.8, 65.7, 80.1, 0.150, 10.3)),
+        ),
+        (
+            Order(TUBELET, SCRATCH),
+            Order(TUBELET, TEMPORAL_TITLE),
+            Order(
+                TEMPORAL_TITLE,
+                SCRATCH,
+                ("ucf101", "gym99", "ucf101_few", "fx_s1", "ucfrep error", "charades mAP"),
+            ),
+        ),
+        corner="weights",
+        quick_columns=1,
+    ),
+    Table(
+        "5.6",
+        FOCUS_COLUMNS,
+        (
+            row(TEMPORAL_TITLE, "temporal", FOCUS, (58.9, 19.7, 87.1, 90.8)),
+            row(TUBELET, "tubelet", FOCUS, (30.0, 34.1, 91.0, 92.8)),
+        ),
+        (
+            Order(TEMPORAL_TITLE, TUBELET, ("linear ucf101",)),
+            Order(TUBELET, TEMPORAL_TITLE, ("linear gym99", "fine-tuned ucf101", "fine-tuned gym99")),
+        ),
+        corner="weights",
+        quick_columns=1,
+    ),
+    Table(
+        "5.7",
+        (Column("ucf101"),),
+        (
+            row(SCRATCH, "none", fine_tuned("ucf101"), (77.3,)),
+            row(TEMPORAL_TITLE, "temporal", fine_tuned("ucf101"), (87.1,)),
+            row(TUBELET, "tubelet", fine_tuned("ucf101"), (91.0,)),
+        ),
+        (Order(TUBELET, TEMPORAL_TITLE), Order(TEMPORAL_TITLE, SCRATCH)),
+        corner="weights",
+    ),
+)
