@@ -112,7 +112,9 @@ def draw(tables: dict[str, list[Point]], path: Path = PICTURE) -> None:
     columns = min(3, len(shown))
     figure = Figure((3.3 * columns, 2.7 * -(-len(shown) // columns)), layout="constrained")
     grid = figure.subplots(-(-len(shown) // columns), columns, squeeze=False)
-    for axes, series in zip(grid.flat, shown, strict=False):
+    for axes in grid.flat[len(shown) :]:
+        axes.set_axis_off()
+    for axes, series in zip(grid.flat[: len(shown)], shown, strict=True):
         points = tables[series]
         of = next(iter(points[0]))
         beside = axes.twinx()

@@ -13,10 +13,10 @@ from lightning_modules.metrics.detection_results import DetectionResults
 from lightning_modules.metrics.pku_mmd_detection import pku_mmd_scores
 from lightning_modules.metrics.temporal_detection import check_thresholds, temporal_detection_map
 from lightning_modules.networks.temporal_proposals import SegmentHead, TemporalProposalNetwork
-from lightning_modules.networks.video_network import VideoNetwork
+from lightning_modules.networks.video_network import VideoNetwork, stage_cells
 from lightning_modules.optimization import OptimizerName, multi_step
 from lightning_modules.reproducible import Reproducible
-from lightning_modules.segments.anchors import anchor_grid, decode, encode
+from lightning_modules.segments.anchors import ACTIVITYNET_SCALES, anchor_grid, decode, encode
 from lightning_modules.segments.detections import Actions, Detections
 from lightning_modules.segments.nms import nms
 from lightning_modules.segments.roi_pooling import roi_pool
@@ -26,12 +26,6 @@ from lightning_modules.weights.files import CLASS_NAMES_KEY
 from lightning_modules.weights.header import describe
 from lightning_modules.weights.importers import load_weights
 from lightning_modules.weights.preprocessing import Preprocessing
-
-ACTIVITYNET_SCALES = (
-    *(1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 18, 20, 22, 24, 28, 32),
-    *(36, 40, 44, 52, 60, 68, 76, 84, 92, 100),
-)
-"""Lengths of anchors in cells of 8 frames, for windows of 768 (experiments/activitynet/train.prototxt)."""
 
 
 class WindowActions(NamedTuple):
@@ -164,7 +158,7 @@ class RC3D(Reproducible):
         if min(counts) < 1:
             raise ValueError(f"numbers of anchors, proposals and bins must be positive, are {counts}")
         self.results = DetectionResults(num_classes, detection_nms)
-        channels, self.stride = measure(network, stage)
+        channels, self.stride = stage_cells(network, stage)
         if weights is not None:
             load_weights(network, weights, adapt_input=adapt_input)
         self.network = network
@@ -498,16 +492,3 @@ class RC3D(Reproducible):
         data = getattr(self.trainer, "datamodule", None)
         checkpoint["zoo"] = describe(self.network, type(self).__name__, type(data).__name__, self.preprocessing)
         checkpoint[CLASS_NAMES_KEY] = [str(name) for name in getattr(data, "class_names", None) or ()]
-
-
-@torch.no_grad()
-def measure(network: VideoNetwork, stage: str | None) -> tuple[int, int]:
-    """Channels of a stage's maps, and frames of a cell of them.
-
-    Raises:
-        ValueError: there is no such stage.
-    """
-    training = network.training
-    maps = network.eval().forward_maps(torch.zeros(1, 3, 32, 32, 32), stage)
-    network.train(training)
-    return maps.shape[1], 32 // maps.shape[2]

@@ -147,3 +147,16 @@ def zero_mean_over_time(convolution: nn.Module) -> None:
     assert isinstance(convolution, nn.Conv3d)
     with torch.no_grad():
         convolution.weight -= convolution.weight.mean(dim=2, keepdim=True)
+
+
+@torch.no_grad()
+def stage_cells(network: VideoNetwork, stage: str | None) -> tuple[int, int]:
+    """Channels of a stage's maps, and frames of a cell of them; ``None``: of the last stage.
+
+    Raises:
+        ValueError: there is no such stage.
+    """
+    training = network.training
+    maps = network.eval().forward_maps(torch.zeros(1, 3, 32, 32, 32), stage)
+    network.train(training)
+    return maps.shape[1], 32 // maps.shape[2]

@@ -5,6 +5,12 @@ import math
 import torch
 from torch import Tensor
 
+ACTIVITYNET_SCALES = (
+    *(1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 18, 20, 22, 24, 28, 32),
+    *(36, 40, 44, 52, 60, 68, 76, 84, 92, 100),
+)
+"""Lengths of anchors in cells of 8 frames, for windows of 768 (experiments/activitynet/train.prototxt)."""
+
 LONGEST_GROWTH = math.log(1000 / 8)
 """Largest logarithm of a length's factor that is decoded; more would overflow half precision."""
 

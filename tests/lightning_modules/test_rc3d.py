@@ -12,7 +12,9 @@ from torch.nn import functional
 from datamodules import VideoFolderDataModule
 from lightning_modules import RC3D, TubeletContrast
 from lightning_modules.networks import I3D, R3D, R2Plus1D
-from lightning_modules.rc3d import ACTIVITYNET_SCALES, Proposals, WindowActions, measure
+from lightning_modules.networks.video_network import stage_cells
+from lightning_modules.rc3d import Proposals, WindowActions
+from lightning_modules.segments.anchors import ACTIVITYNET_SCALES
 from lightning_modules.segments.targets import assign_anchors
 from lightning_modules.views.multimodal import DEFAULTS
 from lightning_modules.weights.export import export
@@ -330,7 +332,7 @@ def test_a_loss_that_is_no_number_stops(tmp_path):
     ],
 )
 def test_maps_of_any_network(backbone, stage, expected):
-    channels, stride = measure(backbone, stage)
+    channels, stride = stage_cells(backbone, stage)
     if expected is not None:
         assert (channels, stride) == expected
     assert backbone.training
