@@ -3,6 +3,7 @@
 import argparse
 import logging
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from callbacks.prediction_writer import PredictionWriter
 from callbacks.progress import ProgressBar
 from callbacks.random_states import RandomStates
 from callbacks.run_folder import MetricsTable
+from callbacks.run_lock import HeldError, RunLock
 from callbacks.run_record import RunRecord
 from configs import Config
 from configs.errors import UsageError, boil_down, explain
@@ -49,24 +51,26 @@ class Command(LightningCLI):
 
     Raises:
         UsageError: if a key, class or value is wrong.
+        HeldError: if another process trains in the folder.
     """
 
     def __init__(self, subcommand: str, arguments: list[str], chains: list[list[Config]]) -> None:
         self.arguments = arguments
         self.chains = chains
         _show_our_messages()
-        super().__init__(
-            LightningModule,
-            LightningDataModule,
-            save_config_callback=None,  # RunRecord keeps the config
-            trainer_defaults={"use_distributed_sampler": False},  # the data modules share out the videos
-            seed_everything_default=0,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            args=[subcommand, *(f"--config={file.text}" for chain in chains for file in chain), *arguments],
-            auto_configure_optimizers=False,  # a method owns its optimizer
-            load_from_checkpoint_support=False,  # the YAML is the truth, whatever a checkpoint says
-        )
+        with ExitStack() as self.held:
+            super().__init__(
+                LightningModule,
+                LightningDataModule,
+                save_config_callback=None,  # RunRecord keeps the config
+                trainer_defaults={"use_distributed_sampler": False},  # the data modules share out the videos
+                seed_everything_default=0,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                args=[subcommand, *(f"--config={file.text}" for chain in chains for file in chain), *arguments],
+                auto_configure_optimizers=False,  # a method owns its optimizer
+                load_from_checkpoint_support=False,  # the YAML is the truth, whatever a checkpoint says
+            )
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:  # noqa: ANN401, D102 - inherited
         return super().init_parser(exit_on_error=False, allow_abbrev=False, **kwargs)
@@ -101,6 +105,8 @@ class Command(LightningCLI):
         if config.run_dir is None:
             config.run_dir = config.trainer.default_root_dir or str(self._default_folder())
         self.folder = Path(config.run_dir)
+        if self.subcommand == "fit" and not config.trainer.fast_dev_run:
+            self._hold_folder()
         self.recipe = self._parser(self.subcommand).dump(config, skip_none=False)
         config.ckpt_path = self._checkpoint(config)
         self.first_step = step_of(config.ckpt_path) if config.ckpt_path and self.subcommand == "fit" else 0
@@ -140,6 +146,16 @@ class Command(LightningCLI):
     def _default_folder(self) -> Path:
         method = self._values.model.class_path.rpartition(".")[2]
         return configs.run_folder(self.chains, configs.take(self.arguments, "--ckpt_path")[1], method)
+
+    @rank_zero_only
+    def _hold_folder(self) -> None:
+        """Keep other processes from training in the folder until the command ends."""
+        try:
+            self.held.enter_context(RunLock(self.folder / "fit.lock", wait=True))
+        except HeldError as error:
+            raise HeldError(
+                f"{self.folder}: trained in by {error}; wait for it, stop it, or give another --run_dir"
+            ) from error
 
     def _checkpoint(self, config: Namespace) -> str | None:
         folder = self.folder / "checkpoints"

@@ -12,10 +12,9 @@ import pytest
 import torch
 
 import cli
+from callbacks.run_lock import HeldError, RunLock
 from configs import ConfigError
 from configs.child import Child
-from configs.severe_benchmark import lock
-from configs.severe_benchmark.lock import HeldError, JobLock
 from configs.severe_benchmark.results import read_result, state
 from configs.severe_benchmark.runner import read_weights
 from configs.severe_benchmark.settings import find_settings, read_roots
@@ -120,7 +119,7 @@ def test_a_killed_job_frees_its_lock_and_goes_on(severe, capfd, caplog, monkeypa
     os.kill(int(trained.read_text()), signal.SIGKILL)
     for _ in range(6000):
         try:
-            JobLock(folder("one")).__enter__().__exit__(None, None, None)
+            RunLock(folder("one") / "lock").__enter__().__exit__(None, None, None)
             break
         except HeldError:
             time.sleep(0.05)
@@ -134,7 +133,7 @@ def test_a_killed_job_frees_its_lock_and_goes_on(severe, capfd, caplog, monkeypa
 
 
 def hold(path, entered, leave):
-    with JobLock(path):
+    with RunLock(path / "lock"):
         entered.set()
         leave.wait()
 
@@ -154,40 +153,6 @@ def test_of_two_processes_one_runs_and_one_says_so(severe, capfd):
     leave.set()
     other.join()
     assert severe("--seeds", "1") == 0
-
-
-@pytest.mark.parametrize(("host", "age", "free"), [("elsewhere", 1, False), ("elsewhere", 400, True), (None, 1, True)])
-def test_locks_that_were_left(tmp_path, host, age, free):
-    content = {"host": host or lock.platform.node(), "pid": 1, "since": "then"}
-    file = tmp_path / "lock"
-    file.write_text(json.dumps(content))
-    os.utime(file, (time.time() - age,) * 2)
-    if free:
-        with JobLock(tmp_path):
-            assert json.loads(file.read_text())["pid"] == os.getpid()
-            with pytest.raises(HeldError, match=f"process {os.getpid()} on"):
-                JobLock(tmp_path).__enter__()
-        assert file.read_text() == ""
-    else:
-        with pytest.raises(HeldError, match="process 1 on elsewhere since then"):
-            JobLock(tmp_path).__enter__()
-        assert json.loads(file.read_text()) == content
-
-
-def test_a_file_system_without_locks_goes_by_the_heartbeat(tmp_path, monkeypatch):
-    def refuse(*arguments):
-        raise OSError(lock.errno.ENOSYS, "Function not implemented")
-
-    monkeypatch.setattr(lock.fcntl, "flock", refuse)
-    monkeypatch.setattr(lock, "HEARTBEAT", 0.01)
-    with JobLock(tmp_path):
-        os.utime(tmp_path / "lock", (0, 0))
-        while (tmp_path / "lock").stat().st_mtime == 0:
-            time.sleep(0.01)
-        with pytest.raises(HeldError):
-            JobLock(tmp_path).__enter__()
-    with JobLock(tmp_path):
-        pass
 
 
 def test_half_a_result_is_made_again(severe, capfd):

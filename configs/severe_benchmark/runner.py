@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import configs
+from callbacks.run_lock import HeldError, RunLock, holder
 from callbacks.run_summary import missing_end
 from configs import ConfigError
 from configs.child import STOPPED, Child
-from configs.severe_benchmark.lock import HeldError, JobLock, holder
 from configs.severe_benchmark.results import (
     RESULT,
     Identity,
@@ -24,6 +24,7 @@ from lightning_modules.weights.files import read_weights_file
 from lightning_modules.weights.importers.load import IMPORTERS
 from lightning_modules.weights.importers.tclr import TCLR
 
+LOCK = "lock"
 TCLR_ARGUMENTS = ("--model.network.dilated_last_stage=true", "--model.mean=[0,0,0]", "--model.std=[1,1,1]")
 """Its own last stage, fed in 0..1 by fmthoker/SEVERE-BENCHMARK; all others with ImageNet's statistics."""
 
@@ -72,7 +73,7 @@ class Severe:
     """Runs jobs: ``lightning fit`` and ``lightning test`` of a setting's config, in ``OUT/NAME/FAMILY/SETTING/seed_S``.
 
     A finished job is left alone and one that was stopped or killed goes on from its last checkpoint, so that the same
-    command completes what an earlier one began. A job is run by one process at a time, see ``JobLock``. Its folder
+    command completes what an earlier one began. A job is run by one process at a time, see ``RunLock``. Its folder
     belongs to the weights (by SHA-256) and the config that it was begun with; others are refused. When a setting's data
     are missing or one of its jobs fails, the other settings are run all the same.
 
@@ -141,7 +142,7 @@ class Severe:
         for job in jobs:
             done = state(job.folder)
             missing = job.setting.missing(self.roots) if done != "finished" else ""
-            held = holder(job.folder / "lock") if done != "finished" else ""
+            held = holder(job.folder / LOCK) if done != "finished" else ""
             words = missing or done + (f", taken by {held}" if held else "")
             lines.append(f"{job.number:>4}  {job.setting.name:<{width}}  seed {job.seed}  {words}  ({job.folder})")
         return "\n".join(lines)
@@ -166,7 +167,7 @@ class Severe:
             if absent[name] or name in failed:
                 continue
             try:
-                with JobLock(job.folder) as lock:
+                with RunLock(job.folder / LOCK) as lock:
                     failure = self._run(job, lock)
             except HeldError as held:
                 print(f"{job}: being run by {held}; left alone", file=sys.stderr, flush=True)
@@ -188,7 +189,7 @@ class Severe:
             print(f"not done: {', '.join(without[:5])}{more}; the same command goes on", file=sys.stderr)
         return 1 if without else 0
 
-    def _run(self, job: Job, lock: JobLock) -> str:
+    def _run(self, job: Job, lock: RunLock) -> str:
         """Run a job that this process holds; returns what went wrong, if anything did.
 
         Raises:
