@@ -130,7 +130,7 @@ def versions() -> str:
 
 def complain(line: str, code: int) -> int:
     """Write one line to stderr, on the first process only; returns the exit code."""
-    if not any(int(os.environ.get(name, 0)) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID")):
+    if configs.is_first_process():
         print(f"lightning: error: {line}", file=sys.stderr)
     return code
 

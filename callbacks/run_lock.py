@@ -7,6 +7,7 @@ import os
 import platform
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -135,7 +136,7 @@ def _slurm() -> dict[str, str]:
     return {} if job is None else {"job": job, "restart": os.environ.get("SLURM_RESTART_COUNT", "0")}
 
 
-def _same_job(earlier: dict[str, str], here: dict[str, str | int]) -> bool:
+def _same_job(earlier: Mapping[str, object], here: Mapping[str, object]) -> bool:
     """Whether a lock is of an earlier start of this SLURM job: SLURM ends one before it begins the next."""
     return "job" in here and earlier.get("job") == here["job"] and earlier.get("restart") != here["restart"]
 

@@ -6,6 +6,7 @@ A file may change another one: its first key is then ``base: OTHER.yaml``, and i
 import argparse
 import difflib
 import hashlib
+import os
 import re
 import shlex
 from pathlib import Path
@@ -130,6 +131,11 @@ def take(arguments: list[str], option: str) -> tuple[str | None, list[str]]:
     except argparse.ArgumentError as error:
         raise ConfigError(f"{option} needs a value") from error
     return options.value, rest
+
+
+def is_first_process() -> bool:
+    """Whether this is the first of a run's processes, or the only one, by what its launcher says."""
+    return not any(int(os.environ.get(name, 0)) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
 def line_of(key: str, configs: list[Config]) -> str | None:

@@ -105,7 +105,7 @@ class Command(LightningCLI):
         if config.run_dir is None:
             config.run_dir = config.trainer.default_root_dir or str(self._default_folder())
         self.folder = Path(config.run_dir)
-        if self.subcommand == "fit" and not config.trainer.fast_dev_run:
+        if self.subcommand == "fit" and not config.trainer.fast_dev_run and configs.is_first_process():
             self._hold_folder()
         self.recipe = self._parser(self.subcommand).dump(config, skip_none=False)
         config.ckpt_path = self._checkpoint(config)
@@ -147,7 +147,6 @@ class Command(LightningCLI):
         method = self._values.model.class_path.rpartition(".")[2]
         return configs.run_folder(self.chains, configs.take(self.arguments, "--ckpt_path")[1], method)
 
-    @rank_zero_only
     def _hold_folder(self) -> None:
         """Keep other processes from training in the folder until the command ends."""
         try:
