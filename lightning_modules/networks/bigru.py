@@ -94,23 +94,25 @@ class SideBySideGRU(nn.GRU):
         assert hx is None, "states other than zeros are not supported"
         states: list[Tensor] = []
         # PyTorch's autocast would run cuDNN's cells in fp16, whatever it is set to: small gradients would vanish there.
-        in_autocast = input.is_cuda and torch.is_autocast_enabled("cuda")
-        dtype = torch.get_autocast_dtype("cuda") if in_autocast else None
-        with torch.autocast("cuda", enabled=False) if in_autocast else contextlib.nullcontext():
+        # On a CPU it would cast the weights anew for each frame of the keys.
+        device = input.device.type
+        in_autocast = device in ("cpu", "cuda") and torch.is_autocast_enabled(device)
+        dtype = torch.get_autocast_dtype(device) if in_autocast else input.dtype
+        input = input.transpose(0, 1).contiguous().to(dtype)  # time first, as both devices' cells compute
+        with torch.autocast(device, enabled=False) if in_autocast else contextlib.nullcontext():
             for layer in range(self.num_layers):
                 cells = self.all_weights[2 * layer : 2 * layer + 2]
-                outputs, finals = zip(*(self._run_cell(input, cell, dtype) for cell in cells), strict=True)
+                outputs, finals = zip(*(self._run_cell(input, cell) for cell in cells), strict=True)
                 input = torch.cat(outputs, dim=2)
                 states += finals
-        return input, torch.cat(states)
+        return input.transpose(0, 1), torch.cat(states)
 
-    def _run_cell(self, input: Tensor, cell: list[nn.Parameter], dtype: torch.dtype | None) -> tuple[Tensor, Tensor]:
-        """Outputs of a cell, float (B, T, hidden_size), and its final state, (1, B, hidden_size)."""
-        input = input.to(dtype or input.dtype)
-        weights: list[Tensor] = [weight.to(dtype or weight.dtype) for weight in cell]
-        start = input.new_zeros(1, input.shape[0], self.hidden_size)
+    def _run_cell(self, input: Tensor, cell: list[nn.Parameter]) -> tuple[Tensor, Tensor]:
+        """Outputs of a cell, float (T, B, hidden_size), and its final state, (1, B, hidden_size)."""
+        weights: list[Tensor] = [weight.to(input.dtype) for weight in cell]
+        start = input.new_zeros(1, input.shape[1], self.hidden_size)
         # cuDNN keeps what a backward pass needs only if it is told that this is training.
-        output, state = torch.gru(input, start, weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
+        output, state = torch.gru(input, start, weights, True, 1, 0.0, torch.is_grad_enabled(), False, False)
         return output, state
 
     def flatten_parameters(self) -> None:
@@ -129,6 +131,6 @@ class SideBySideGRU(nn.GRU):
                     self.hidden_size,
                     0,
                     1,
-                    self.batch_first,
+                    False,  # time first
                     False,
                 )

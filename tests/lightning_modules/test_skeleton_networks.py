@@ -118,6 +118,22 @@ def test_published_gru_is_called_frame_by_frame():
     torch.testing.assert_close(network(skeleton), output[:, -1])
 
 
+@pytest.mark.parametrize("gradient", [True, False])
+def test_published_gru_in_half_precision(gradient):
+    """The keys' pass, without gradients, is the one that autocast has no kept weights for."""
+    torch.manual_seed(0)
+    network, skeleton = BiGRU(16), torch.randn(2, 3, 20, 25, 2)
+    network.requires_grad_(gradient)
+    with torch.set_grad_enabled(gradient):
+        whole = network(skeleton)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = network(skeleton)
+            assert torch.is_autocast_enabled("cpu")
+    assert half.dtype == torch.bfloat16
+    assert half.requires_grad == gradient
+    torch.testing.assert_close(half.float(), whole, atol=0.02, rtol=0)
+
+
 def test_bidirectional_gru_is_pytorchs():
     network = BiGRU(8, 2, reading="bidirectional")
     plain = nn.GRU(150, 8, 2, batch_first=True, bidirectional=True)
