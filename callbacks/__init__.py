@@ -5,6 +5,7 @@ from callbacks.data_wait import DataWait
 from callbacks.detection_timeline import DetectionTimeline
 from callbacks.detection_writer import DetectionWriter
 from callbacks.feature_map import FeatureMap
+from callbacks.half_precision import HalfPrecisionCheck
 from callbacks.knn_probe import KNNProbe
 from callbacks.prediction_writer import PredictionWriter
 from callbacks.progress import ProgressBar
@@ -19,6 +20,7 @@ __all__ = [
     "DetectionTimeline",
     "DetectionWriter",
     "FeatureMap",
+    "HalfPrecisionCheck",
     "KNNProbe",
     "PredictionWriter",
     "ProgressBar",

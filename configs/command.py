@@ -23,6 +23,7 @@ from callbacks.checkpoints import LAST, Checkpoints, WholeFileCheckpointIO, newe
 from callbacks.class_accuracy_writer import ClassAccuracyWriter
 from callbacks.data_wait import DataWait
 from callbacks.detection_writer import DetectionWriter
+from callbacks.half_precision import HalfPrecisionCheck
 from callbacks.prediction_writer import PredictionWriter
 from callbacks.progress import ProgressBar
 from callbacks.random_states import RandomStates
@@ -184,7 +185,7 @@ class Command(LightningCLI):
         self.record = RunRecord(self.folder, self.recipe, [*command, *arguments])
         forced: list[Callback] = [self.record, RandomStates()]
         if self.subcommand == "fit":
-            forced.append(DataWait())
+            forced += [DataWait(), HalfPrecisionCheck()]
         if config["enable_progress_bar"] is not False:
             forced.append(ProgressBar())
         if self.subcommand == "predict":

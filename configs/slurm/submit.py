@@ -37,6 +37,9 @@ class Values(Command):
     def _set_seed(self) -> None:
         """Nothing: nothing is drawn."""
 
+    def _hold_folder(self) -> None:
+        """Nothing: the job does."""
+
     def instantiate_classes(self) -> None:
         """Nothing: the data may be on the nodes alone, and the devices are."""
 
