@@ -8,9 +8,12 @@ from typing import NamedTuple
 
 import torch
 
+from benchmarks.reproduction.fine_gym import FINE_GYM_LEVELS, share_right
 from callbacks.run_summary import missing_end, read_run
 
 CHECKPOINT = Path("checkpoints", "last.ckpt")
+WRITTEN = {"test": Path("logs", "test", "metrics.csv"), "predict": Path("predictions.npz")}
+"""What is there at the end of a subcommand."""
 UNTRAINED = "untrained/knn_top1"
 """The metric of ``KNNProbe`` before the first step: it stands in the checkpoint alone."""
 QUIET = ("--data.num_workers", "0", "--trainer.enable_progress_bar", "false")
@@ -21,11 +24,11 @@ FEW_TESTS = ("--trainer.limit_test_batches", "4")
 
 
 class Run(NamedTuple):
-    """A training or a test, for each seed.
+    """A training, a test or a prediction, for each seed.
 
     Attributes:
         name: its folder in that of all runs, ``NAME/seed_S``; ``NAME`` where it is made once.
-        arguments: of ``lightning``, the subcommand ``fit`` or ``test`` first.
+        arguments: of ``lightning``, the subcommand ``fit``, ``test`` or ``predict`` first.
         start: the run whose last checkpoint it starts from.
         start_key: the argument that is given that checkpoint.
         once: made with seed 0 alone; what starts from it has seeds of its own.
@@ -35,7 +38,7 @@ class Run(NamedTuple):
 
     name: str
     arguments: tuple[str, ...]
-    start: "Run | None" = None
+    start: "AnyRun | None" = None
     start_key: str = "--model.weights"
     once: bool = False
     seed_keys: tuple[str, ...] = ()
@@ -48,8 +51,8 @@ class Run(NamedTuple):
     def finished(self, out: Path, seed: int) -> bool:
         """Whether it is there and came to its end."""
         folder = self.folder(out, seed)
-        if self.arguments[0] == "test":
-            return (folder / "logs" / "test" / "metrics.csv").is_file()
+        if self.arguments[0] != "fit":
+            return (folder / WRITTEN[self.arguments[0]]).is_file()
         return folder.is_dir() and not missing_end(folder)
 
     def command(self, out: Path, seed: int, quick: bool) -> list[str]:
@@ -68,6 +71,8 @@ class Run(NamedTuple):
             callbacks = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True, mmap=True)["callbacks"]
             history: dict[int, float] = callbacks["KNNProbe"]["history"]
             return history.get(0)
+        if metric in FINE_GYM_LEVELS:
+            return share_right(folder / WRITTEN["predict"], metric)
         return read_run(folder).metrics.get(metric)
 
 

@@ -4,9 +4,11 @@ import csv
 import json
 
 import documented_commands as documented
+import numpy as np
 import pytest
 
 from benchmarks import reproduce
+from benchmarks.reproduction.fine_gym import share_right
 from benchmarks.reproduction.runs import Run, SevereRun, in_order, make, recipe
 from benchmarks.reproduction.tables import Column, Figure, Order, Row, Table, judge, markdown, thesis_difference
 
@@ -224,3 +226,32 @@ def test_a_table_for_real(tmp_path, monkeypatch):
     assert "not settled by one seed for 5 % (" in text
     assert "not run for 10 %" in text
     assert text.count("not settled by one seed") == 2
+
+
+def test_what_of_a_class_is_right(tmp_path):
+    """Five videos of a leap without turns: all right, other turns, another kind, another event, a class of no video."""
+    said = [6, 7, 8, 0, 3]
+    scores = np.full((5, 99), 0.001, np.float32)
+    scores[range(5), said] = 1
+    path = tmp_path / "predictions.npz"
+    np.savez(path, score=scores, label=np.full(5, 6), name=[f"video {row}" for row in range(5)])
+    found = {level: share_right(path, level) for level in ("class", "event", "kind", "turns")}
+    assert found == {"class": 1 / 5, "event": 3 / 5, "kind": 2 / 3, "turns": 1 / 2}
+    np.savez(path, score=scores[4:], label=[6], name=["video"])
+    assert share_right(path, "event") == 0
+    assert share_right(path, "kind") is None
+
+
+def test_predictions_of_a_benchmark_job(tmp_path):
+    """They start from its checkpoint of the same seed, and are there once they are written."""
+    job = SevereRun("none", "gym99", "finetune", None)
+    run = Run("levels", ("predict", "--config", "severe_embedded/gym99.yaml"), job, "--ckpt_path")
+    assert in_order([(run, 1)]) == [[(job, 1)], [(run, 1)]]
+    command = run.command(tmp_path, 1, False)
+    assert command[command.index("--ckpt_path") + 1] == str(job.folder(tmp_path, 1) / "checkpoints" / "last.ckpt")
+    assert not run.finished(tmp_path, 1)
+    run.folder(tmp_path, 1).mkdir(parents=True)
+    scores = np.eye(99, dtype=np.float32)[[6, 7]]
+    np.savez(run.folder(tmp_path, 1) / "predictions.npz", score=scores, label=[6, 6], name=["one", "other"])
+    assert run.finished(tmp_path, 1)
+    assert run.read(tmp_path, 1, "turns") == 0.5
