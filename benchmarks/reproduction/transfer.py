@@ -133,6 +133,7 @@ TABLES = (
                 "RGB pretraining", "depth.RGB_pretraining", TEACHER_RGB, (41.55, 57.2, 66.41), *ADAPTED, *ALL_TRAINS
             ),
             RGB_SUPERVISED,
+            recognition("feature-supervised by RGB, all layers", "depth.from_RGB.all_trained", RGB, (), *ALL_TRAINS),
             FLOW_SUPERVISED,
         ),
         (
