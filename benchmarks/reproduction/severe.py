@@ -115,6 +115,10 @@ TABLES = (
             ),
         ),
         (
+            *(
+                Order(f"{TITLES[first]}, twice the epochs", f"{TITLES[second]}, twice the epochs", ("class",))
+                for first, second in (("tubelet", "none"), ("tubelet", "temporal"), ("temporal", "none"))
+            ),
             Order(f"{TEMPORAL_TITLE}, linear", f"{TUBELET}, linear", ("event",)),
             Order(f"{TUBELET}, linear", f"{TEMPORAL_TITLE}, linear", ("kind of motion",)),
         ),
