@@ -13,9 +13,9 @@ _log = logging.getLogger(__name__)
 class HalfPrecisionCheck(Callback):
     """Warns where training in bf16 would go by wrong gradients.
 
-    On CPUs with AVX-512 torch 2.11 (oneDNN) leaves parts of the weights' gradient unwritten where a temporal kernel of
-    3 meets two frames, as in the last stage of 3D networks on clips of 16: what memory held is taken for it. So each
-    run tries.
+    On an AMD EPYC torch 2.11 (oneDNN's kernels for AVX-512) leaves parts of the weights' gradient unwritten where a
+    temporal kernel of 3 meets two frames, as in the last stage of 3D networks on clips of 16: what memory held is taken
+    for it. Which CPUs do so is not known, so each run tries.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

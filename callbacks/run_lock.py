@@ -63,8 +63,9 @@ class RunLock:
             except BaseException:
                 os.close(self.file)
                 raise
-            if self.path.exists() and os.path.samestat(os.fstat(self.file), self.path.stat()):
-                break
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(self.file), self.path.stat()):
+                    break
             os.close(self.file)  # its holder has removed it since it was opened
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()
@@ -76,7 +77,8 @@ class RunLock:
         """Free the lock."""
         self._stop.set()
         self._thread.join()
-        self.path.unlink(missing_ok=True)
+        if _content(self.path) == self._here:  # else another host took this process for dead
+            self.path.unlink(missing_ok=True)
         os.close(self.file)
         if self._folder_made:
             with suppress(OSError):  # not empty
@@ -84,12 +86,14 @@ class RunLock:
 
     def _take(self) -> None:
         exact = self._flock()
-        here = {"host": platform.node(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S"), **_slurm()}
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        self._here: dict[str, str | int] = {"host": platform.node(), "pid": os.getpid(), "since": since, **_slurm()}
         earlier = _content(self.path)
-        if earlier and not (exact and earlier.get("host") == here["host"]) and not _same_job(earlier, here):
+        left_here = exact and earlier.get("host") == self._here["host"]
+        if earlier and not left_here and not _same_job(earlier, self._here):
             self._outlive(earlier)
         os.ftruncate(self.file, 0)
-        os.pwrite(self.file, json.dumps(here).encode(), 0)
+        os.pwrite(self.file, json.dumps(self._here).encode(), 0)
 
     def _flock(self) -> bool:
         """Take it from the kernel; False where the file system has no locks."""
@@ -144,10 +148,8 @@ def _same_job(earlier: Mapping[str, object], here: Mapping[str, object]) -> bool
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    except OSError as error:
+        return error.errno != errno.ESRCH  # else it is another user's
     return True
 
 

@@ -152,3 +152,10 @@ def test_loaders_of_a_killed_process_are_waited_for(tmp_path, monkeypatch):
     child_ends.set()
     with RunLock(tmp_path / "lock", wait=True):
         assert json.loads((tmp_path / "lock").read_text())["pid"] == os.getpid()
+
+
+def test_a_lock_that_another_host_took_meanwhile_is_left_to_it(tmp_path):
+    path = tmp_path / "lock"
+    with RunLock(path):
+        left(path, pid=2)
+    assert json.loads(path.read_text())["pid"] == 2
