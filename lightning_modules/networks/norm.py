@@ -81,6 +81,8 @@ def _batch_norm(
     momentum: float,
 ) -> Tensor:
     images = input.ndim == 5 and input.is_contiguous(memory_format=torch.channels_last_3d)
+    # Compiled, batch norm has kernels of its own, and Inductor would copy what is clips, images and clips again.
+    images = images and not torch.compiler.is_compiling()
     rows = input.transpose(1, 2).flatten(0, 1) if images else input  # (B * T, C, H, W), the same memory
     rows = functional.batch_norm(rows, mean, variance, module.weight, module.bias, training, momentum, module.eps)
     return rows.view(input.shape[0], -1, *rows.shape[1:]).transpose(1, 2) if images else rows
