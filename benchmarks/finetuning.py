@@ -1,11 +1,11 @@
-"""Clips per second of fine-tuning R(2+1)D-18 on 32 frames: precision, channels-last and compilation.
+"""Clips per second of fine-tuning R(2+1)D-18: precision, channels-last and compilation.
 
-Whole steps of a Trainer on uint8 clips in memory (32 frames, 112 x 112), as of ``severe/ucf101.yaml``: flips, colour
-jitter, normalisation, forward, backward, Adam. Makes a table: mean step, clips per second, the share of the
-step that the views and their normalisation take when they run alone, and the arithmetic rate.
+Whole steps of a Trainer on uint8 clips in memory (112 x 112, by default 32 frames), as of ``severe/ucf101.yaml``:
+flips, colour jitter, normalisation, forward, backward, Adam. Makes a table: mean step, clips per second, the share of
+the step that the views and their normalisation take when they run alone, and the arithmetic rate.
 
     python -m benchmarks.finetuning --batch_size 2 --steps 3
-    python -m benchmarks.finetuning --device cuda --batch_size 32 --steps 30
+    python -m benchmarks.finetuning --device cuda --batch_size 32 --steps 30 --frames 16 32
 """
 
 import argparse
@@ -25,17 +25,25 @@ from benchmarks.turns import measure
 from lightning_modules import ActionRecognition
 from lightning_modules.networks import R2Plus1D
 
-NUM_FRAMES, CLASSES = 32, 101
-GFLOP_PER_CLIP = 484.9  # forward and backward, counted by torch's FlopCounterMode
+CLASSES = 101
+GFLOP_PER_FRAME = 484.9 / 32  # forward and backward, counted by torch's FlopCounterMode
 
 
-def row(device: str, precision: Any, channels_last: bool, compiled: bool, batch_size: int, steps: int) -> Row:  # noqa: ANN401
+def row(
+    device: str,
+    precision: Any,  # noqa: ANN401
+    channels_last: bool,
+    compiled: bool,
+    batch_size: int,
+    steps: int,
+    frames: int,
+) -> Row:
     """Train for a few steps and return one row of the table."""
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     warmup = 3 if device == "cuda" or compiled else 1
     torch.manual_seed(0)
     model = ActionRecognition(R2Plus1D(), num_classes=CLASSES, channels_last=channels_last, compile=compiled)
-    data = InMemory(batch_size, warmup + steps, NUM_FRAMES)
+    data = InMemory(batch_size, warmup + steps, frames)
     if device == "cuda":
         data.clip = data.clip.pin_memory()
     stopwatch = Stopwatch(wait, warmup, steps)
@@ -62,11 +70,12 @@ def row(device: str, precision: Any, channels_last: bool, compiled: bool, batch_
     views = measure({"views": lambda: augmentation.random(clip, changes)}, steps, wait)["views"]  # type: ignore
     rate = batch_size / step
     return {
+        "frames": frames,
         **setting(precision, channels_last, compiled),
         "step ms": 1000 * step,
         "clips/s": rate,
         "views alone, % of the step": 100 * views / step,
-        "TFLOP/s": rate * GFLOP_PER_CLIP / 1000,
+        "TFLOP/s": rate * frames * GFLOP_PER_FRAME / 1000,
     }
 
 
@@ -76,6 +85,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--batch_size", type=int, default=2, help="clips a step")
     parser.add_argument("--steps", type=int, default=3, help="that are measured, after a warm-up")
+    parser.add_argument("--frames", type=int, nargs="+", default=[32], help="of a clip")
     parser.add_argument("--precisions", nargs="+", default=["32-true", "bf16-mixed"], help="of the Trainer")
     parser.add_argument("--compile", choices=("off", "on", "both"), default="off")
     arguments = parser.parse_args()
@@ -85,8 +95,8 @@ def main() -> None:
     device = arguments.device
     compilation = {"off": (False,), "on": (True,), "both": (False, True)}[arguments.compile]
     rows = []
-    for chosen in itertools.product(arguments.precisions, (False, True), compilation):
-        rows.append(row(device, *chosen, arguments.batch_size, arguments.steps))
+    for frames, *chosen in itertools.product(arguments.frames, arguments.precisions, (False, True), compilation):
+        rows.append(row(device, *chosen, arguments.batch_size, arguments.steps, frames))
         print(rows[-1], flush=True)
     record(f"finetuning_{device}", {"steps": rows}, seed=0)
 

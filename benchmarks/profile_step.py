@@ -1,9 +1,9 @@
 """Where the time of a training step goes on a GPU: kernels by kind and by part of the step, and gaps between them.
 
-Whole steps of a Trainer on data in memory: tubelet contrast (16 frames), fine-tuning (32 frames), both R(2+1)D-18 on
-112 x 112, or inter-skeleton contrast (BiGRU and A-GCN). Measures the mean step without a profiler, then, from two steps
-under torch.profiler, milliseconds a step for each kind of kernel and part of the step, and the longest kernels. On the
-CPU it names the longest operators.
+Whole steps of a Trainer on data in memory: tubelet contrast or fine-tuning, both of R(2+1)D-18 on 112 x 112, or
+inter-skeleton contrast (BiGRU and A-GCN). Measures the mean step without a profiler, then, from two steps under
+torch.profiler, milliseconds a step for each kind of kernel and part of the step, and the longest kernels. On the CPU
+it names the longest operators.
 
     python -m benchmarks.profile_step tubelet --device cuda --batch_size 128 --channels_last --compile
     python -m benchmarks.profile_step skeleton --batch_size 4 --steps 1
@@ -116,12 +116,12 @@ def build(options: argparse.Namespace) -> tuple[LightningModule, Any]:
         return model, Kept(options.batch_size, steps, options.device)
     if options.method == "tubelet":
         model = TubeletContrast(R2Plus1D(), channels_last=options.channels_last, compile=options.compile)
-        data = InMemory(options.batch_size, steps)
+        data = InMemory(options.batch_size, steps, options.frames)
     else:
         model = ActionRecognition(
             R2Plus1D(), num_classes=CLASSES, channels_last=options.channels_last, compile=options.compile
         )
-        data = InMemory(options.batch_size, steps, 32)
+        data = InMemory(options.batch_size, steps, options.frames)
     if options.device == "cuda":
         data.clip = data.clip.pin_memory()
     return model, data
@@ -206,6 +206,7 @@ def main() -> None:
     parser.add_argument("method", choices=("tubelet", "finetune", "skeleton"))
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--batch_size", type=int, default=4, help="pairs, clips or sequences a step")
+    parser.add_argument("--frames", type=int, default=16, help="of a clip")
     parser.add_argument("--warmup", type=int, default=3, help="steps that do not count")
     parser.add_argument("--steps", type=int, default=3, help="that are timed")
     parser.add_argument("--precision", default="bf16-mixed", help="of the Trainer")
@@ -249,6 +250,7 @@ def main() -> None:
     row = {
         "method": options.method,
         "batch": options.batch_size,
+        **({} if options.method == "skeleton" else {"frames": options.frames}),
         **setting(options.precision, options.channels_last, options.compile),
         "step ms": 1000 * step,
         "a second": options.batch_size / step,
