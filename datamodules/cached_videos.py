@@ -92,7 +92,7 @@ class CachedVideoDataset(VideoDataset):
         else:
             crop_height = crop_width = round(self.crop_size * min(height, width) / side)
         top, left = self._corner(height - crop_height, width - crop_width, generator)
-        pictures = part.pictures[:, top : top + crop_height, left : left + crop_width][frames]
+        pictures = part.cut(frames, top, left, crop_height, crop_width)
         return _scaled(pictures, self.crop_size, self.crop_size)
 
     def _spaced(self, row: int) -> Cut:
@@ -101,8 +101,9 @@ class CachedVideoDataset(VideoDataset):
         numbers = [round(last * (number / (count - 1) if count > 1 else 0.5)) for number in range(count)]
         parts = [self.cache.part(row, number) for number in numbers]
         frames = np.stack([self.clips.evenly_spaced(part)[number] for number, part in enumerate(parts)])
-        pictures = np.concatenate([part.pictures[of_clip] for part, of_clip in zip(parts, frames, strict=True)])
-        _, height, width, _ = pictures.shape
+        height, width = self.cache.layout.height, self.cache.layout.width
+        whole = (part.cut(of_clip, 0, 0, height, width) for part, of_clip in zip(parts, frames, strict=True))
+        pictures = np.concatenate(list(whole))
         scale = self.short_sides[0] / min(height, width)
         scaled = _scaled(pictures, round(height * scale), round(width * scale))
         return Cut(self._evaluated(scaled.numpy(), frames.shape), frames, parts[0].fps)

@@ -8,6 +8,7 @@ clips`` makes it.
 
 import json
 import math
+import mmap
 import os
 from dataclasses import dataclass, replace
 from functools import cache
@@ -108,16 +109,43 @@ class Part:
         pictures: uint8 (frames, H, W, 3), in the file's pages.
         num_frames: that are the video's.
         fps: of the clip; 0 where it is not known.
+        memory: the file's.
+        start: of the pictures in it, in bytes.
     """
 
     pictures: np.ndarray
     num_frames: int
     fps: float
+    memory: mmap.mmap
+    start: int
 
     def frame_at(self, seconds: np.ndarray) -> np.ndarray:
         """Numbers of the frames on screen at these times."""
         numbers = np.floor((np.asarray(seconds, np.float64) + _SAME_TIME) * self.fps).astype(np.int64)
         return np.asarray(np.clip(numbers, 0, self.num_frames - 1))
+
+    def cut(self, frames: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
+        """Copy a window of some frames.
+
+        What is not in memory yet the disk brings all at once: page by page it would be waited for again and again.
+
+        Args:
+            frames: int64 (T,), numbers of the frames.
+            top: row of the window's first pixel.
+            left: its column.
+            height: of the window in pixels.
+            width: likewise.
+
+        Returns:
+            uint8 (T, height, width, 3).
+        """
+        picture, row = self.pictures.strides[:2]
+        for frame in frames.tolist():
+            first = self.start + frame * picture + top * row
+            page = first - first % mmap.PAGESIZE
+            self.memory.madvise(mmap.MADV_WILLNEED, page, first + height * row - page)
+        window: np.ndarray = self.pictures[:, top : top + height, left : left + width][frames]
+        return window
 
 
 class ClipCache:
@@ -143,7 +171,7 @@ class ClipCache:
         self.layout = ClipLayout(**{name: manifest[name] for name in ClipLayout._fields})
         self.broken: dict[int, str] = {}
         self._rows: dict[str, int] = {}
-        self._maps: dict[int, np.ndarray] = {}
+        self._maps: dict[int, mmap.mmap] = {}
         first_rows, lengths = [0], [np.empty((0, self.layout.clips), np.int32)]
         for number, count in enumerate(manifest["shards"]):
             shard = Shard.read(self.folder / facts_name(number))
@@ -174,10 +202,15 @@ class ClipCache:
         """
         number = int(np.searchsorted(self._first_rows, row, side="right")) - 1
         if number not in self._maps:
-            self._maps[number] = np.load(self.folder / shard_name(number), mmap_mode="r")
-        length = int(self._lengths[row, clip])
-        pictures = self._maps[number][row - int(self._first_rows[number]), clip, :length]
-        return Part(pictures, length, self.layout.fps or 0.0)
+            with (self.folder / shard_name(number)).open("rb") as stream:
+                self._maps[number] = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        first, end = map(int, self._first_rows[number : number + 2])
+        layout, length = self.layout, int(self._lengths[row, clip])
+        place = (row - first) * layout.clips + clip
+        start = len(header(end - first, layout)) + place * (layout.video_bytes // layout.clips)
+        shape = (length, layout.height, layout.width, 3)
+        pictures: np.ndarray = np.ndarray(shape, np.uint8, self._maps[number], start)
+        return Part(pictures, length, layout.fps or 0.0, self._maps[number], start)
 
     def rows(self, samples: SampleList, root: Path) -> Tensor:
         """Find the videos of a list.

@@ -1,7 +1,10 @@
 """Clips out of a cache: the reader's pixels, the batches of the videos, and clear words on what does not fit."""
 
 import csv
+import dataclasses
+import itertools
 import json
+import mmap
 import multiprocessing
 import os
 import pickle
@@ -58,8 +61,33 @@ def spaced(videos, tmp_path_factory):
     return out
 
 
+class Listener:
+    """Takes down what is asked for, as ``mmap.mmap`` does not."""
+
+    def __init__(self):
+        self.asked = []
+
+    def madvise(self, option, start, length):
+        assert option == mmap.MADV_WILLNEED and start % mmap.PAGESIZE == 0
+        self.asked.append(range(start, start + length))
+
+
 def listed(root, *names):
     return SampleList((str(root / name), label) for label, name in enumerate(names))
+
+
+def test_windows_are_those_of_the_file_and_all_of_their_bytes_are_asked_for(spaced):
+    cache = ClipCache(spaced)
+    for row, clip in itertools.product(range(len(NAMES)), range(3)):
+        shard = np.load(spaced / f"clips-0000{row // 2}.npy", mmap_mode="r")
+        part, listener, frames = cache.part(row, clip), Listener(), np.array([0, 3, 4, 4])
+        window = part.cut(frames, 5, 7, 11, 13)
+        np.testing.assert_array_equal(window, shard[row % 2, clip][frames, 5:16, 7:20])
+        dataclasses.replace(part, memory=listener).cut(frames, 5, 7, 11, 13)
+        file = (spaced / f"clips-0000{row // 2}.npy").read_bytes()
+        for asked, picture in zip(listener.asked, window, strict=True):
+            assert asked.stop <= len(file) and len(asked) < 11 * 32 * 3 + mmap.PAGESIZE
+            assert all(bytes(line) in file[asked.start : asked.stop] for line in picture)
 
 
 def test_pixels_are_those_of_the_reader(videos, spaced):
