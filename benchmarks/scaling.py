@@ -178,7 +178,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("series", nargs="*", choices=[*VALUES, []], metavar="SERIES", help=", ".join(VALUES))
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--most_rows", type=int, default=1_000_000, help="10,000,000 take half an hour to write")
+    parser.add_argument("--most_rows", type=int, default=1_000_000, help="10,000,000 take ten minutes to write")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)

@@ -130,7 +130,7 @@ class Part:
         What is not in memory yet the disk brings all at once: page by page it would be waited for again and again.
 
         Args:
-            frames: int64 (T,), numbers of the frames.
+            frames: int64 (T,), numbers of the frames, ascending.
             top: row of the window's first pixel.
             left: its column.
             height: of the window in pixels.
@@ -140,10 +140,12 @@ class Part:
             uint8 (T, height, width, 3).
         """
         picture, row = self.pictures.strides[:2]
-        for frame in frames.tolist():
-            first = self.start + frame * picture + top * row
-            page = first - first % mmap.PAGESIZE
-            self.memory.madvise(mmap.MADV_WILLNEED, page, first + height * row - page)
+        numbers = frames.tolist()
+        side_by_side = numbers[-1] - numbers[0] < len(numbers)
+        for first, last in [(numbers[0], numbers[-1])] if side_by_side else zip(numbers, numbers, strict=True):
+            start = self.start + first * picture + top * row
+            page = start - start % mmap.PAGESIZE
+            self.memory.madvise(mmap.MADV_WILLNEED, page, start + (last - first) * picture + height * row - page)
         window: np.ndarray = self.pictures[:, top : top + height, left : left + width][frames]
         return window
 
