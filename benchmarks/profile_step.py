@@ -91,7 +91,7 @@ def name_parts(model: LightningModule) -> None:
         ("encode", "query forward"),
         ("encode_keys", "key forward"),
         ("encode_shuffled", "key forward"),
-        ("stop_unless_finite", "finite?"),
+        ("on_after_backward", "finite?"),
         ("log_training", "log"),
     ):
         if hasattr(model, attribute) and not (attribute == "encode" and isinstance(model, SkeletonContrast)):

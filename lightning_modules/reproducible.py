@@ -24,6 +24,7 @@ class Reproducible(LightningModule):
         super().__init__()
         self.seed = seed
         self._side_stream = SideStream()
+        self._unchecked: tuple[Callable[[], bool], Tensor, list[str]] | None = None
         warnings.filterwarnings("ignore", message="You have overridden `transfer_batch_to_device`")  # on purpose
 
     def beside(self, work: Callable[[], Result]) -> Result:
@@ -63,16 +64,28 @@ class Reproducible(LightningModule):
         return float(self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def stop_unless_finite(self, loss: Tensor, names: list[str]) -> None:
-        """Raise before a non-finite loss reaches the weights.
+        """Let `on_after_backward` raise if the loss of this step is infinite or not a number.
 
         Args:
             loss: scalar.
             names: of the batch's samples.
+        """
+        loss = loss.detach()
+        self._unchecked = self._side_stream.read_later(torch.isfinite(loss)), loss, names
+
+    def on_after_backward(self) -> None:
+        """Raise before a non-finite loss reaches the weights.
+
+        Asked in the forward pass, a GPU would stand still until it is told to go back.
 
         Raises:
             ValueError: the loss is infinite or not a number.
         """
-        if not torch.isfinite(loss):
+        if self._unchecked is None:
+            return
+        is_finite, loss, names = self._unchecked
+        self._unchecked = None
+        if not is_finite():
             files = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
             place = f"step {self.trainer.global_step}, learning rate {self.current_rate():.3g}, batch of {files}"
             raise ValueError(

@@ -29,16 +29,39 @@ class SideStream:
         """
         if device.type != "cuda":
             return work()
-        if self._stream is None:
-            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        current = torch.cuda.current_stream(device)
-        with torch.cuda.stream(self._stream):
+        stream, current = self._of(device), torch.cuda.current_stream(device)
+        with torch.cuda.stream(stream):
             result = work()
-        current.wait_stream(self._stream)
+        current.wait_stream(stream)
         for tensor in _tensors(result):
             if tensor.is_cuda:
                 tensor.record_stream(current)  # its memory is free again when this stream, too, is done with it
         return result
+
+    def read_later(self, flag: Tensor) -> Callable[[], bool]:
+        """Read what the current stream computes without waiting for what it is given from now on.
+
+        Args:
+            flag: bool, a scalar.
+
+        Returns:
+            A function that waits for all that was launched before this call, and returns the flag.
+        """
+        if not flag.is_cuda:
+            return lambda: bool(flag)
+        stream = self._of(flag.device)
+        stream.wait_stream(torch.cuda.current_stream(flag.device))
+
+        def read() -> bool:
+            with torch.cuda.stream(stream):
+                return bool(flag)
+
+        return read
+
+    def _of(self, device: torch.device) -> torch.cuda.Stream:
+        if self._stream is None:
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        return self._stream
 
 
 def _tensors(result: Any) -> Iterator[Tensor]:  # noqa: ANN401 - whatever holds tensors
