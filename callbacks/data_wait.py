@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 
@@ -38,7 +39,7 @@ class DataWait(Callback):
             self._since = (now, waited)
         elif trainer._logger_connector.should_update_logs:
             share = (waited - self._since[1]) / (now - self._since[0])
-            pl_module.log("data/wait", share, batch_size=1)
+            pl_module.log("data/wait", torch.tensor(share), batch_size=1)  # a number would be copied to the GPU
             self._since = (now, waited)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

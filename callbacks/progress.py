@@ -8,6 +8,7 @@ from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import RichProgressBar
+from torch import Tensor
 
 LINES = 40
 WINDOW = 20
@@ -18,8 +19,9 @@ UNITS = {"skeleton": "sequences/s", "clip": "clips/s"}
 class ProgressBar(RichProgressBar):
     """Rich bar on a terminal; elsewhere (a file, a pipe) about 40 plain lines a run.
 
-    Shows each metric logged with ``prog_bar=True`` and the clips (sequences) a second of all processes: samples of
-    ``batch["clip"]`` (``batch["skeleton"]``) over the time of the last 20 steps of the epoch.
+    Shows what the module hands to `show`, each metric logged with ``prog_bar=True``, and the clips (sequences) a second
+    of all processes: samples of ``batch["clip"]`` (``batch["skeleton"]``) over the time of the last 20 steps of the
+    epoch.
 
     Args:
         terminal: draw a bar; by default if stdout is a terminal.
@@ -29,11 +31,16 @@ class ProgressBar(RichProgressBar):
         super().__init__(refresh_rate=4)
         if not (sys.stdout.isatty() if terminal is None else terminal):
             self.disable()
+        self._shown: dict[str, Tensor] = {}
         self._steps: deque[tuple[float, int]] = deque(maxlen=WINDOW + 1)
         self._rate: float | None = None
         self._rate_name = ""
         self._updated = -math.inf
         self._every = 1
+
+    def show(self, name: str, value: Tensor) -> None:
+        """Take the newest value of a metric, a scalar: it is read when it is drawn, as reading waits for the GPU."""
+        self._shown[name] = value
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose how often a plain line comes."""
@@ -66,7 +73,8 @@ class ProgressBar(RichProgressBar):
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """Metrics by name, those of Lightning without its version number."""
-        metrics: dict[str, Any] = super().get_metrics(trainer, pl_module)
+        shown = {name: value.item() for name, value in self._shown.items()}
+        metrics: dict[str, Any] = {**shown, **super().get_metrics(trainer, pl_module)}
         metrics.pop("v_num", None)
         if self._rate is not None and trainer.training:
             metrics[self._rate_name] = round(self._rate, 1)

@@ -7,7 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from pytorch_lightning.utilities import rank_zero_info
 
 from callbacks.checkpoints import LAST, CheckpointError
 from callbacks.run_folder import finish_start, keep_config, keep_versions, write_whole
+from lightning_modules.side_stream import SideStream
 
 PACKAGES = ("video-efficient-zoo", "torchvision", "pytorch-lightning", "torchmetrics", "av")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -68,6 +69,8 @@ class RunRecord(Callback):
         self._training = False
         self._stepped = False
         self._signum: int | None = None
+        self._side_stream = SideStream()
+        self._told: Callable[[], float] = int  # 0: nothing was told yet
         self._saved_step: int | None = None
 
     @contextmanager
@@ -106,6 +109,8 @@ class RunRecord(Callback):
         # Lightning's own handlers would broadcast from within, and ranks that are told at different moments would wait
         # for each other; on SLURM they would also save there, and requeue what sbatch requeues.
         trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+        # Without them there is nothing to tell the other processes, for which each step would wait for the one before.
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         if stage != "fit":
@@ -166,7 +171,8 @@ class RunRecord(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
         """Log the learning rate of this step, that of the first group of parameters."""
         if trainer.optimizers:
-            pl_module.log("train/learning_rate", trainer.optimizers[0].param_groups[0]["lr"], batch_size=1)
+            rate = torch.tensor(float(trainer.optimizers[0].param_groups[0]["lr"]))  # a number would go to the GPU
+            pl_module.log("train/learning_rate", rate, batch_size=1)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
@@ -181,7 +187,7 @@ class RunRecord(Callback):
         self._stepped = trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         broken = _broken(trainer)
         if broken is not None:
-            pl_module.log("data/broken", float(len(broken)), batch_size=1)
+            pl_module.log("data/broken", torch.tensor(float(len(broken))), batch_size=1)
         if not self._stepped or not (signum := self._agreed_signal(trainer)):
             return
         if not trainer.is_last_batch:
@@ -191,15 +197,22 @@ class RunRecord(Callback):
             self._saved_step = None  # what follows is not in it
 
     def _agreed_signal(self, trainer: Trainer) -> int:
-        """Largest number of the signals that reached any process; 0 without one."""
-        signum = self._signum or 0
-        if trainer.world_size > 1:
-            # At each step, since a step may take long and SLURM waits for seconds; Lightning waits for a broadcast at
-            # the start of each anyway.
-            told = torch.tensor(signum, device=trainer.strategy.root_device)
-            torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)
-            signum = int(told)
-        return signum
+        """Largest number of the signals that reached any process; 0 without one.
+
+        On GPUs that of the step before, but for the last step of an epoch: the answer to this one's would have to be
+        waited for.
+        """
+        if trainer.world_size == 1:
+            return self._signum or 0
+        # At each step, since a step may take long and SLURM waits for seconds.
+        told = torch.full((), self._signum or 0, device=trainer.strategy.root_device)
+        torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)
+        before, self._told = self._told, self._side_stream.read_later(told)
+        return int((self._told if trainer.is_last_batch or not self._later(trainer) else before)())
+
+    @staticmethod
+    def _later(trainer: Trainer) -> bool:
+        return trainer.strategy.root_device.type == "cuda"
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save what the last regular checkpoint does not have, and name the broken videos once more."""

@@ -186,7 +186,7 @@ class ActionDetection(Recognition):
         boxes = all_gather(torch.tensor([len(losses)], device=self.device)).sum()
         loss = losses.sum() * size / (boxes * losses.shape[1]).clamp(min=1)
         self.stop_unless_finite(loss, batch["name"])
-        self.log("train/loss", loss, prog_bar=True, batch_size=count, sync_dist=True)
+        self.log_step({"loss": loss}, count)
         return loss
 
     def _evaluate(self, batch: BoxBatch) -> None:  # type: ignore[override]

@@ -76,23 +76,21 @@ class Contrast(Reproducible):
         nearest = (query.detach().float() @ keys.T).argmax(1)
         return (nearest == torch.arange(len(query), device=query.device) + first).float().mean()
 
-    def log_training(self, loss: Tensor, accuracy: Tensor, queue: KeyQueue, keys: int, batch_size: int) -> None:
-        """Log a step: its loss, the accuracy of its pairs, and how full and how old the queue is.
+    def log_training(self, values: dict[str, Tensor], queue: KeyQueue, keys: int, batch_size: int) -> None:
+        """Log a step: what it found, and how full and how old the queue is.
 
         Args:
-            loss: scalar.
-            accuracy: scalar, see `pair_accuracy`.
+            values: scalars by name: ``loss``, ``pair_accuracy`` and others.
             queue: of negatives.
             keys: G, that it gets at each step.
             batch_size: of this rank.
         """
         # Processes hold equal shares of a training batch, so the mean of their means is that of the global batch.
-        self.log("train/loss", loss, prog_bar=True, batch_size=batch_size, sync_dist=True)
-        self.log("train/pair_accuracy", accuracy, prog_bar=True, batch_size=batch_size, sync_dist=True)
+        self.log_step(values, batch_size, shown=("loss", "pair_accuracy"))
         if len(queue.keys):
             oldest = queue.count.clamp(max=len(queue.keys)) / keys
-            self.log("train/queue_fill", queue.filled, prog_bar=True, batch_size=batch_size)
-            self.log("train/queue_age", oldest, batch_size=batch_size)
+            state = {"queue_fill": queue.filled, "queue_age": oldest}
+            self.log_step(state, batch_size, shown=("queue_fill",), equal=True)
 
     def log_held_out(self, split: str, losses: Tensor, accuracy: Tensor) -> None:
         """Log the contrast within a held-out batch: losses (B,), accuracy a scalar."""

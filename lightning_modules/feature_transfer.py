@@ -214,8 +214,7 @@ class FeatureTransfer(Reproducible):
         cosine = (cosines * known).sum() / known.sum().clamp(min=1)
         self.stop_unless_finite(loss, batch["name"])
         # Processes hold equal shares of a training batch, so the mean of their means is that of the global batch.
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["name"]), sync_dist=True)
-        self.log("train/cosine", cosine, prog_bar=True, batch_size=len(batch["name"]), sync_dist=True)
+        self.log_step({"loss": loss, "cosine": cosine}, len(batch["name"]), shown=("loss", "cosine"))
         return loss
 
     def _match_crops(

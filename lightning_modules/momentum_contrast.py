@@ -170,14 +170,15 @@ class MomentumContrast(Contrast):
         query_clip, key_clip = self.beside(lambda: self.views(batch["clip"], generator))
         query = self.query_encoder(self.prepare(query_clip))  # (P, D)
         key = self.encode_keys(key_clip, generator)  # (P, D), no gradient
-        keys = all_gather(unit(key))  # (G, D)
+        keys = all_gather(unit(key), equal=True)  # (G, D)
         first = world()[0] * len(query)
         others = keys if self.in_batch_negatives else None
         losses, _ = self.info_nce(query, key, self.queue.snapshot(), others, first)
         loss: Tensor = losses.mean()
         self.stop_unless_finite(loss, batch["path"])
         self.queue.push(keys)
-        self.log_training(loss, self.pair_accuracy(query, keys, first), self.queue, len(keys), len(query))
+        values = {"loss": loss, "pair_accuracy": self.pair_accuracy(query, keys, first)}
+        self.log_training(values, self.queue, len(keys), len(query))
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Lightning's own signature

@@ -162,7 +162,7 @@ class MultiLabelRecognition(Recognition):
         logits = self.classify(self.training_features(batch))
         loss = functional.binary_cross_entropy_with_logits(logits, present.float())
         self.stop_unless_finite(loss, names_of(batch))
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["label"]), sync_dist=True)
+        self.log_step({"loss": loss}, len(batch["label"]))
         return loss
 
     def _evaluate(self, batch: Batch) -> None:

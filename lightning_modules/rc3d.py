@@ -254,8 +254,7 @@ class RC3D(Reproducible):
         losses |= self.head_losses(maps, proposals, actions, draws, dropout)
         loss = torch.stack(list(losses.values())).sum()
         self.stop_unless_finite(loss, batch["name"])
-        self.log("train/loss", loss, prog_bar=True, batch_size=size, sync_dist=True)
-        self.log_dict({f"train/{name}": value for name, value in losses.items()}, batch_size=size, sync_dist=True)
+        self.log_step({"loss": loss, **losses}, size)
         return loss
 
     def window_actions(self, batch: WindowBatch) -> list[WindowActions]:

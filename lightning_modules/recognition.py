@@ -246,8 +246,7 @@ class Recognition(Reproducible):
         self.stop_unless_finite(loss, names_of(batch))
         top1 = (logits.detach().argmax(1) == label).float().mean()
         # Processes hold equal shares of a training batch, so the mean of their means is that of the global batch.
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(label), sync_dist=True)
-        self.log("train/top1", top1, prog_bar=True, batch_size=len(label), sync_dist=True)
+        self.log_step({"loss": loss, "top1": top1}, len(label), shown=("loss", "top1"))
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:

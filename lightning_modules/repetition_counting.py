@@ -162,9 +162,7 @@ class RepetitionCounting(Reproducible):
         loss = fit + self.offset_weight * offset
         self.stop_unless_finite(loss, batch["name"])
         # Processes hold equal shares of a training batch, so the mean of their means is that of the global batch.
-        self.log("train/loss", loss, prog_bar=True, batch_size=number, sync_dist=True)
-        parts = {"train/fit_loss": fit, "train/offset_loss": offset}
-        self.log_dict(parts, batch_size=number, sync_dist=True)
+        self.log_step({"loss": loss, "fit_loss": fit, "offset_loss": offset}, number)
         return loss
 
     def draw(self, batch: RepetitionBatch, draws: Tensor) -> tuple[Contexts, Tensor]:

@@ -1,13 +1,14 @@
 """What all methods that draw something share: randomness that neither a resume nor the number of devices changes."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
 
+from lightning_modules.losses.gather import mean_over_ranks
 from lightning_modules.side_stream import SideStream
 
 Result = TypeVar("Result")
@@ -24,7 +25,7 @@ class Reproducible(LightningModule):
         super().__init__()
         self.seed = seed
         self._side_stream = SideStream()
-        self._unchecked: tuple[Callable[[], bool], Tensor, list[str]] | None = None
+        self._unchecked: tuple[Callable[[], float], Tensor, list[str]] | None = None
         warnings.filterwarnings("ignore", message="You have overridden `transfer_batch_to_device`")  # on purpose
 
     def beside(self, work: Callable[[], Result]) -> Result:
@@ -62,6 +63,31 @@ class Reproducible(LightningModule):
     def current_rate(self) -> float:
         """Learning rate of the next optimizer step."""
         return float(self.trainer.optimizers[0].param_groups[0]["lr"])
+
+    def log_step(
+        self, values: dict[str, Tensor], batch_size: int, shown: Collection[str] = ("loss",), equal: bool = False
+    ) -> None:
+        """Log what a training step found as means over the processes, below ``train/``.
+
+        Nobody waits for them: Lightning's ``sync_dist`` lets all processes meet for each value, and its ``prog_bar``
+        reads each value at each step, for which a GPU has to finish all that it was given.
+
+        Args:
+            values: scalars by name.
+            batch_size: of this rank.
+            shown: names of those for the progress bar.
+            equal: the values are the same on every rank.
+        """
+        found = torch.stack([value.detach().float() for value in values.values()])
+        means = (found if equal else mean_over_ranks(found)).unbind()
+        named = {f"train/{name}": mean for name, mean in zip(values, means, strict=True)}
+        bar = self._trainer and self._trainer.progress_bar_callback
+        show = getattr(bar, "show", None)
+        for name, mean in named.items():
+            in_bar = bar is not None and name.removeprefix("train/") in shown
+            self.log(name, mean, prog_bar=in_bar and show is None, batch_size=batch_size)
+            if in_bar and show is not None:
+                show(name, mean)
 
     def stop_unless_finite(self, loss: Tensor, names: list[str]) -> None:
         """Let `on_after_backward` raise if the loss of this step is infinite or not a number.

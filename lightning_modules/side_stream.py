@@ -38,23 +38,23 @@ class SideStream:
                 tensor.record_stream(current)  # its memory is free again when this stream, too, is done with it
         return result
 
-    def read_later(self, flag: Tensor) -> Callable[[], bool]:
+    def read_later(self, value: Tensor) -> Callable[[], float]:
         """Read what the current stream computes without waiting for what it is given from now on.
 
         Args:
-            flag: bool, a scalar.
+            value: a scalar.
 
         Returns:
-            A function that waits for all that was launched before this call, and returns the flag.
+            A function that waits for all that was launched before this call, and returns the number.
         """
-        if not flag.is_cuda:
-            return lambda: bool(flag)
-        stream = self._of(flag.device)
-        stream.wait_stream(torch.cuda.current_stream(flag.device))
+        if not value.is_cuda:
+            return value.item
+        stream = self._of(value.device)
+        stream.wait_stream(torch.cuda.current_stream(value.device))
 
-        def read() -> bool:
+        def read() -> float:
             with torch.cuda.stream(stream):
-                return bool(flag)
+                return value.item()
 
         return read
 

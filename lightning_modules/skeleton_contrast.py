@@ -214,7 +214,7 @@ class SkeletonContrast(Contrast):
                 self.encode_shuffled(partial(self.encode, key_encoder), key_view, order)
                 for key_encoder in self.key_encoders
             ]
-        gathered = [all_gather(unit(key)) for key in keys]  # (G, D) each
+        gathered = [all_gather(unit(key), equal=True) for key in keys]  # (G, D) each
         first = world()[0] * len(query_view)
         losses, accuracies = [], []
         for query, key in self.pairs:
@@ -226,10 +226,10 @@ class SkeletonContrast(Contrast):
         for representation, new in enumerate(gathered):
             self.queue(representation).push(new)
         accuracy = torch.stack(accuracies).mean()
-        self.log_training(loss, accuracy, self.queue(0), len(gathered[0]), len(query_view))
-        if len(self.pairs) > 1:
-            for (query, key), value in zip(self.pairs, accuracies, strict=True):
-                self.log(f"train/pair_accuracy_{query}{key}", value, batch_size=len(query_view), sync_dist=True)
+        pairs = [f"pair_accuracy_{query}{key}" for query, key in self.pairs]
+        each = dict(zip(pairs, accuracies, strict=True)) if len(self.pairs) > 1 else {}
+        values = {"loss": loss, "pair_accuracy": accuracy, **each}
+        self.log_training(values, self.queue(0), len(gathered[0]), len(query_view))
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Lightning's own signature

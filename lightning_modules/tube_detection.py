@@ -248,8 +248,7 @@ class TubeDetection(Reproducible):
         )
         loss = torch.stack(list(losses.values())).sum()
         self.stop_unless_finite(loss, batch["name"])
-        self.log("train/loss", loss, prog_bar=True, batch_size=share, sync_dist=True)
-        self.log_dict({f"train/{name}": value for name, value in losses.items()}, batch_size=share, sync_dist=True)
+        self.log_step({"loss": loss, **losses}, share)
         return loss
 
     def check(self, batch: TubeBatch) -> None:

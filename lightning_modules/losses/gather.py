@@ -16,11 +16,12 @@ def world() -> tuple[int, int]:
 
 
 @torch.no_grad()
-def all_gather(rows: Tensor) -> Tensor:
+def all_gather(rows: Tensor, equal: bool = False) -> Tensor:
     """Join the rows of all ranks in the order of the ranks; no gradient flows.
 
     Args:
         rows: (B, ...), B may differ between the ranks.
+        equal: B is the same on every rank: a GPU need not be waited for to tell.
 
     Returns:
         (G, ...), the same on every rank.
@@ -28,6 +29,10 @@ def all_gather(rows: Tensor) -> Tensor:
     _, size = world()
     if size == 1:
         return rows.detach()
+    if equal:
+        joined = rows.new_empty((size, *rows.shape))
+        distributed.all_gather(list(joined), rows.contiguous())
+        return joined.flatten(0, 1)
     counts = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(size)]
     distributed.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
     lengths = [int(count) for count in counts]
@@ -37,6 +42,17 @@ def all_gather(rows: Tensor) -> Tensor:
     parts = [torch.empty_like(padded) for _ in range(size)]
     distributed.all_gather(parts, padded)
     return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
+
+
+@torch.no_grad()
+def mean_over_ranks(values: Tensor) -> Tensor:
+    """Mean of all ranks' values, of any shape, which is the same on every rank; no gradient flows."""
+    _, size = world()
+    if size == 1:
+        return values.detach()
+    summed = values.detach().clone()
+    distributed.all_reduce(summed)
+    return summed / size
 
 
 @torch.no_grad()
