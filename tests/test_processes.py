@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from toy_method import BATCHES
 
 import cli
+from callbacks import RunRecord
 from datamodules.sample_datamodule import _heed_the_parent_alone, samples_per_batch
 from datamodules.sampling.resumable_sampler import ResumableSampler
 
@@ -65,18 +66,26 @@ def first_loss(folder):
 
 
 @pytest.mark.parametrize(
-    ("signum", "code"), [(signal.SIGUSR1, 138), (signal.SIGTERM, 143)], ids=["time over", "preempted"]
+    ("signum", "code", "step", "later", "stopped"),
+    [
+        (signal.SIGUSR1, 138, 7, False, 8),
+        (signal.SIGTERM, 143, 7, False, 8),
+        (signal.SIGTERM, 143, 7, True, 9),
+        (signal.SIGTERM, 143, 2 * BATCHES - 1, True, 2 * BATCHES + 1),
+    ],
+    ids=["time over", "preempted", "as on GPUs", "as on GPUs, an epoch's last step"],
 )
-def test_signal_to_one_rank_under_slurm(signum, code, folder):
-    """Both stop after the step in which it came, and nobody but the job's script requeues."""
+def test_signal_to_one_rank_under_slurm(signum, code, step, later, stopped, folder, monkeypatch):
+    """Both stop after the same step, and nobody but the job's script requeues."""
+    monkeypatch.setattr(RunRecord, "_later", staticmethod(lambda trainer: later))
     two = process_fakes.srun(2, 1)
     fit = ["--config=toy.yaml", "--trainer.num_nodes=2", "--trainer.devices=1"]
     stop = ["--trainer.callbacks=toy_method.Signal", f"--trainer.callbacks.signum={int(signum)}"]
-    stop += ["--trainer.callbacks.step=7", "--trainer.callbacks.rank=1", "--trainer.callbacks.times=2"]
+    stop += [f"--trainer.callbacks.step={step}", "--trainer.callbacks.rank=1", "--trainer.callbacks.times=2"]
     codes, errors = ranks(two, *fit, "--run_dir=a", *stop)
     assert codes == [code, code], errors
-    assert errors.count("stopped after step 8, saved a/checkpoints/last.ckpt; to go on:") == 1
-    assert last("a")["global_step"] == 8
+    assert errors.count(f"stopped after step {stopped}, saved a/checkpoints/last.ckpt; to go on:") == 1
+    assert last("a")["global_step"] == stopped
     assert {path.name for path in Path("a").iterdir()} == {"checkpoints", "config.yaml", "logs", "versions.json"}
     assert ranks(two, *fit, "--run_dir=a")[0] == [0, 0]
     assert ranks(two, *fit, "--run_dir=whole")[0] == [0, 0]
