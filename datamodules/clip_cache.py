@@ -26,6 +26,8 @@ from datamodules.sampling.clips import ClipSampler
 MANIFEST_FILE = "manifest.json"
 VERSION = 1
 
+MOST_MAPS = 256  # of a process: each holds a file open, of which systems often allow 1,024
+
 _SAME_TIME = 1e-3  # seconds; a frame is on screen from this much before its time on, as of VideoReader
 _REMAKE = "make it again with `lightning prepare clips`"
 
@@ -151,7 +153,7 @@ class Part:
 
 
 class ClipCache:
-    """The clips of a folder, by row from 0. Files are mapped when a process first needs them, and never copied.
+    """The clips of a folder, by row from 0. Files are mapped when a process needs them, and never copied.
 
     Attributes:
         folder: of the cache.
@@ -203,16 +205,24 @@ class ClipCache:
             clip: of the video, from 0, in the order of their times.
         """
         number = int(np.searchsorted(self._first_rows, row, side="right")) - 1
-        if number not in self._maps:
-            with (self.folder / shard_name(number)).open("rb") as stream:
-                self._maps[number] = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        memory = self._memory(number)
         first, end = map(int, self._first_rows[number : number + 2])
         layout, length = self.layout, int(self._lengths[row, clip])
         place = (row - first) * layout.clips + clip
         start = len(header(end - first, layout)) + place * (layout.video_bytes // layout.clips)
         shape = (length, layout.height, layout.width, 3)
-        pictures: np.ndarray = np.ndarray(shape, np.uint8, self._maps[number], start)
-        return Part(pictures, length, layout.fps or 0.0, self._maps[number], start)
+        pictures: np.ndarray = np.ndarray(shape, np.uint8, memory, start)
+        return Part(pictures, length, layout.fps or 0.0, memory, start)
+
+    def _memory(self, number: int) -> mmap.mmap:
+        memory = self._maps.pop(number, None)
+        if memory is None:
+            if len(self._maps) >= MOST_MAPS:
+                del self._maps[next(iter(self._maps))]  # not used for longest
+            with (self.folder / shard_name(number)).open("rb") as stream:
+                memory = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        self._maps[number] = memory
+        return memory
 
     def rows(self, samples: SampleList, root: Path) -> Tensor:
         """Find the videos of a list.

@@ -11,6 +11,7 @@ import pickle
 import re
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ import torch
 from fakes import moving_texture, write_video
 
 import cli
-from datamodules import KineticsDataModule, VideoFolderDataModule
+from datamodules import KineticsDataModule, VideoFolderDataModule, clip_cache
 from datamodules.cached_videos import CachedVideoDataset
 from datamodules.clip_cache import ClipCache
 from datamodules.prepare_clips import prepare_clips
@@ -91,6 +92,20 @@ def test_windows_are_those_of_the_file_and_all_of_their_bytes_are_asked_for(spac
         brought = [file[asked.start : asked.stop] for asked in listener.asked]
         assert all(any(bytes(line) in content for content in brought) for line in window.reshape(-1, 13 * 3))
         assert all(asked.stop <= len(file) for asked in listener.asked)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs Linux' list of open files")
+def test_few_files_are_open_at_once(spaced, monkeypatch):
+    monkeypatch.setattr(clip_cache, "MOST_MAPS", 1)
+    cache = ClipCache(spaced)
+    for _ in range(3):
+        parts = [cache.part(row, 0) for row in (0, 3)]  # of two shards
+        first = [part.cut(np.arange(3), 0, 0, 24, 32) for part in parts]
+        del parts
+        assert sum(spaced in file.resolve().parents for file in Path("/proc/self/fd").iterdir()) == 1
+    for row, number, place in ((0, 0, 0), (3, 1, 1)):
+        shard = np.load(spaced / f"clips-0000{number}.npy", mmap_mode="r")
+        np.testing.assert_array_equal(first[row > 0], shard[place, 0, :3])
 
 
 def test_pixels_are_those_of_the_reader(videos, spaced):
