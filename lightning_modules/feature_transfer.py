@@ -21,6 +21,7 @@ from lightning_modules.networks.video_network import VideoNetwork
 from lightning_modules.networks.video_resnet import VideoResNet
 from lightning_modules.reproducible import Reproducible
 from lightning_modules.teacher import Teacher, stage_width
+from lightning_modules.views.memory import upload
 from lightning_modules.views.multimodal import DEFAULTS, CornerCrop, crop_clips, mean_over_clips
 from lightning_modules.views.skeleton import SequenceCrop
 from lightning_modules.weights.header import describe
@@ -232,13 +233,14 @@ class FeatureTransfer(Reproducible):
         drawn = self.augmentation.draw(share * size, height, width, generator)
         owner = torch.arange(share).repeat_interleave(num_clips)
         boxes = drawn[rank * share + owner]  # the clips of a video alike
-        students = self._student_features(crop_clips(depth.flatten(0, 1), boxes, self.student_preprocessing))
+        prepared = self.beside(lambda: crop_clips(depth.flatten(0, 1), boxes, self.student_preprocessing))
+        students = self._student_features(prepared)
         if self.teacher_features == "recomputed":
             paired = self._modality(batch, self._teacher.modality).flatten(0, 1)
-            clips = self._teacher.features(crop_clips(paired, boxes, self._teacher.preprocessing))
+            clips = self._teacher.features(self.beside(lambda: crop_clips(paired, boxes, self._teacher.preprocessing)))
             return students, clips, clips, torch.ones(len(clips), dtype=torch.bool, device=clips.device)
         clips, videos, known = self._cached(batch)
-        owner = owner.to(videos.device)
+        owner = upload(owner, videos.device)
         return students, clips.flatten(0, 1), videos[owner], known[owner]
 
     def match(self, students: list[Tensor], clips: Tensor, videos: Tensor) -> tuple[Tensor, Tensor]:
@@ -325,8 +327,9 @@ class FeatureTransfer(Reproducible):
         clip = batch["clip"]
         if self.granularity == "video_to_video":
             clip = clip[:, :0]
-        clips, videos, known = self._cache.look_up(batch["name"], clip)
-        return clips.to(self.device), videos.to(self.device), known.to(self.device)
+        cache, device = self._cache, self.device
+        clips, videos, known = self.beside(lambda: [rows.to(device) for rows in cache.look_up(batch["name"], clip)])
+        return clips, videos, known
 
     def _student_features(self, prepared: Tensor) -> list[Tensor]:
         """Features after the matched stages, as long as the teacher's."""
