@@ -105,6 +105,16 @@ def questions(monkeypatch):
 
         return read
 
+    def reader(name):
+        def read(original, tensor, *given):
+            if id(tensor) in mode.on_device:
+                mode.ask(name)
+            return original(tensor, *given)
+
+        return read
+
+    for name in ("cpu", "numpy", "tolist"):
+        wrap(torch.Tensor, name, reader(name))
     wrap(_TrainingEpochLoop, "advance", advance)
     wrap(LightningModule, "_apply_batch_transfer_handler", handler)
     wrap(LightningModule, "_LightningModule__to_tensor", to_tensor)
