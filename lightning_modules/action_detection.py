@@ -9,12 +9,13 @@ from torch.nn import functional
 from torchvision.ops import roi_align
 
 from datamodules.batch import BoxBatch
-from lightning_modules.losses.gather import all_gather, world
+from lightning_modules.losses.gather import mean_over_ranks, world
 from lightning_modules.metrics.frame_map import FrameMAP, mean_over_known
 from lightning_modules.networks import VideoNetwork
 from lightning_modules.networks.video_resnet import VideoResNet
 from lightning_modules.recognition import Recognition
 from lightning_modules.views.clip import IMAGENET_MEAN, IMAGENET_STD, flip
+from lightning_modules.views.memory import upload
 from lightning_modules.views.video import VideoAugmentation
 
 
@@ -177,13 +178,13 @@ class ActionDetection(Recognition):
         (rank, size), step, count = world(), self.batches_done(), len(batch["name"])
         torch.manual_seed(self.seed_of(step, rank))  # dropout goes on as it was after a resume
         drawn = torch.rand(count * size, generator=self.generator(step)) < self.flip_probability
-        flipped = drawn[rank * count : (rank + 1) * count].to(self.device)
+        flipped = upload(drawn[rank * count : (rank + 1) * count], self.device)
         clip, box = flip(batch["clip"], flipped), flip_boxes(batch["box"], flipped[batch["box_row"]])
         losses = functional.binary_cross_entropy_with_logits(
             self.box_logits(clip, box, batch["box_row"]), batch["target"], reduction="none"
         )
         # Processes hold unlike numbers of boxes, and their gradients are averaged.
-        boxes = all_gather(torch.tensor([len(losses)], device=self.device)).sum()
+        boxes = size * mean_over_ranks(torch.full((), float(len(losses)), device=self.device))
         loss = losses.sum() * size / (boxes * losses.shape[1]).clamp(min=1)
         self.stop_unless_finite(loss, batch["name"])
         self.log_step({"loss": loss}, count)

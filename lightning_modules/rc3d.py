@@ -21,6 +21,7 @@ from lightning_modules.segments.detections import Actions, Detections
 from lightning_modules.segments.nms import nms
 from lightning_modules.segments.roi_pooling import roi_pool
 from lightning_modules.segments.targets import assign_anchors, assign_proposals, sample, visible_actions
+from lightning_modules.views.memory import upload
 from lightning_modules.views.multimodal import DEFAULTS, draw_colours, mix_colours
 from lightning_modules.weights.files import CLASS_NAMES_KEY
 from lightning_modules.weights.header import describe
@@ -244,8 +245,8 @@ class RC3D(Reproducible):
         size, step = len(batch["name"]), self.batches_done()
         draws = [self.generator(step, world()[0] * size + row) for row in range(size)]
         flips = torch.stack([torch.rand((), generator=draw) for draw in draws]) < self.flip_probability
-        colours = torch.cat([draw_colours(1, draw) for draw in draws]).to(self.device) if self.recolour else None
-        maps = self.network.forward_maps(self.prepare(batch, flips.to(self.device), colours), self.stage)
+        colours = upload(torch.cat([draw_colours(1, draw) for draw in draws]), self.device) if self.recolour else None
+        maps = self.network.forward_maps(self.prepare(batch, upload(flips, self.device), colours), self.stage)
         actions = self.window_actions(batch)
         anchors, logits, offsets = self.judge_anchors(maps)
         losses = self.proposal_losses(anchors, logits, offsets, actions, draws)

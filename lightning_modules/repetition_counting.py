@@ -17,6 +17,7 @@ from lightning_modules.repetition.contexts import NUM_DRAWS, Contexts, cut, draw
 from lightning_modules.repetition.counting import Counted, count_cycles, scale_shares
 from lightning_modules.reproducible import Reproducible
 from lightning_modules.views.clip import IMAGENET_MEAN, IMAGENET_STD, flip, normalise
+from lightning_modules.views.memory import upload
 from lightning_modules.weights.header import describe
 from lightning_modules.weights.importers import load_weights
 
@@ -154,7 +155,7 @@ class RepetitionCounting(Reproducible):
         (rank, size), step = world(), self.batches_done()
         number = len(batch["name"]) * self.contexts
         draws = torch.rand(size * number, NUM_DRAWS + 3, generator=self.generator(step))
-        draws = draws[rank * number : (rank + 1) * number].to(self.device)
+        draws = upload(draws[rank * number : (rank + 1) * number], self.device)
         contexts, true = self.draw(batch, draws)
         flipped = draws[:, NUM_DRAWS + 2] < self.flip_probability
         judged = self.judge(batch["frames"], contexts, flipped)
