@@ -108,6 +108,8 @@ def boil_down(message: str, options: list[str], arguments: list[str], files: lis
         text = f"'{found[2]}' is not of type {found[1]}"
     elif found := re.fullmatch(r"Expected a typing\.Literal\[(.+)\]\. Got value: (.*)", text):
         text = f"'{found[2]}' is none of: {found[1]}"
+    elif re.match(r"'[\w-]+' codec can't decode", text):
+        text = "takes a class, not a file of weights; those have arguments of their own, such as --model.weights"
     elif found := re.match(
         r"module '.*' has no attribute '|No module named '|Expected a dot import path string: (.*)", text
     ):

@@ -168,6 +168,7 @@ def test_packages_can_be_named_without_their_module(folder, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ("fit --config toy.yaml --model.network w.ckpt", "model.network: takes a class, not a file of weights; those"),
         ("fit --config toy.yaml --model.lr abc", "model.lr: 'abc' is not of type float"),
         ("fit --config toy.yaml --model.lrr 1", "model: ToyMethod has no argument 'lrr'; did you mean lr?"),
         (
@@ -214,6 +215,7 @@ def test_packages_can_be_named_without_their_module(folder, capsys):
     ],
 )
 def test_wrong_usage_is_one_line(arguments, message, folder, capsys):
+    torch.save({"a": torch.ones(3)}, folder / "w.ckpt")
     code, line = complaint(arguments.split(), capsys)
     assert code == 2
     assert line.startswith(message)
