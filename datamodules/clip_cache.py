@@ -132,7 +132,7 @@ class Part:
         What is not in memory yet the disk brings all at once: page by page it would be waited for again and again.
 
         Args:
-            frames: int64 (T,), numbers of the frames, ascending.
+            frames: int64 (T,), numbers of the frames.
             top: row of the window's first pixel.
             left: its column.
             height: of the window in pixels.
@@ -143,8 +143,9 @@ class Part:
         """
         picture, row = self.pictures.strides[:2]
         numbers = frames.tolist()
-        side_by_side = numbers[-1] - numbers[0] < len(numbers)
-        for first, last in [(numbers[0], numbers[-1])] if side_by_side else zip(numbers, numbers, strict=True):
+        lowest, highest = min(numbers), max(numbers)
+        side_by_side = highest - lowest < len(numbers)
+        for first, last in [(lowest, highest)] if side_by_side else zip(numbers, numbers, strict=True):
             start = self.start + first * picture + top * row
             page = start - start % mmap.PAGESIZE
             self.memory.madvise(mmap.MADV_WILLNEED, page, start + (last - first) * picture + height * row - page)
